@@ -1,0 +1,153 @@
+"""The recipes that every stage shares: mel, face crop, lip geometry and the audio window of a frame.
+
+These frozen dataclasses are defaults for *training*. At run time the bundle's manifest rules: a runtime
+builds its specs with ``from_dict`` from the manifest and never assumes a default.
+
+Pixel convention, everywhere: integer coordinates are pixel *centres*, x to the right, y down. Resampling by a
+factor k maps ``x_big = (x + 0.5) * k - 0.5`` (torch ``align_corners=False``, OpenCV ``resize``). A 2x3 affine
+matrix ``M`` maps image pixels to crop pixels: ``crop = M[:, :2] @ image + M[:, 2]``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, TypeVar
+
+from lipforge.kernels.errors import ConfigError
+
+SpecT = TypeVar("SpecT", bound="Spec")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Base of the recipes: a frozen dataclass that travels as a plain dict in a manifest."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as JSON-ready values (tuples become lists when dumped)."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls: type[SpecT], values: dict[str, Any]) -> SpecT:
+        """Build a recipe from a manifest's values.
+
+        Raises:
+            ConfigError: a key is unknown or missing; the message names it and the allowed keys.
+        """
+        allowed = [f.name for f in fields(cls)]
+        unknown, missing = sorted(set(values) - set(allowed)), sorted(set(allowed) - set(values))
+        if unknown or missing:
+            raise ConfigError(
+                f"{cls.__name__}: unknown keys {unknown}, missing keys {missing}; allowed are {allowed}. "
+                "Was the file written by another version of lipforge? Export it again."
+            )
+        return cls(**{name: _as_tuple(values[name]) for name in allowed})
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class MelSpec(Spec):
+    """Log-mel recipe of Wav2Lip (``audio.py`` and ``hparams.py`` of the published code).
+
+    Column k is centred on sample ``k * hop_samples`` and needs ``n_fft / 2`` samples on both sides.
+    Values are float32 in [-max_abs, max_abs]; silence is exactly -max_abs.
+    """
+
+    sample_rate_hz: int = 16_000
+    n_fft: int = 800
+    hop_samples: int = 200
+    n_mels: int = 80
+    fmin_hz: float = 55.0
+    fmax_hz: float = 7600.0
+    preemphasis: float = 0.97
+    amplitude_floor: float = 1e-5
+    ref_level_db: float = 20.0
+    min_level_db: float = -100.0
+    max_abs: float = 4.0
+    padding: Literal["reflect", "constant"] = "reflect"
+
+    @property
+    def columns_per_second(self) -> float:
+        """Mel columns in one second of audio (80 for the default recipe)."""
+        return self.sample_rate_hz / self.hop_samples
+
+
+@dataclass(frozen=True)
+class AudioWindowSpec(Spec):
+    """Which mel columns drive the video frame shown at time t.
+
+    With ``c = floor(t * columns_per_second)`` the window holds columns ``c - past_columns`` to
+    ``c + lookahead_columns``, both included. Columns before the first sample are silence (-max_abs).
+    """
+
+    past_columns: int = 23
+    lookahead_columns: int = 8
+
+    @property
+    def columns(self) -> int:
+        """Width of the window in mel columns."""
+        return self.past_columns + 1 + self.lookahead_columns
+
+    def lookahead_ms(self, mel: MelSpec) -> float:
+        """Audio after t that a frame at t needs, in ms: the look-ahead columns plus half an FFT window."""
+        return 1000.0 * (self.lookahead_columns * mel.hop_samples + mel.n_fft / 2) / mel.sample_rate_hz
+
+
+@dataclass(frozen=True)
+class CropSpec(Spec):
+    """The face crop: a similarity transform that puts five steady points onto a template.
+
+    ``template`` holds (x, y) in crop pixels of: right eye outer corner, right eye inner corner, left eye inner
+    corner, left eye outer corner, nose base. "Right" is the subject's right, so it is on the image's left.
+    Lips and chin are not used: jaw motion must not leak into the alignment. The outer eye corners are 40 px apart;
+    a closed mouth sits near y = 50 and a wide open jaw still fits.
+    """
+
+    size_px: int = 96
+    template: tuple[tuple[float, float], ...] = (
+        (28.0, 20.0),
+        (40.0, 20.6),
+        (56.0, 20.6),
+        (68.0, 20.0),
+        (48.0, 39.4),
+    )
+
+
+@dataclass(frozen=True)
+class LipSpec(Spec):
+    """Lip geometry: two closed contours, and the head frame in which their displacement is measured.
+
+    Order: outer contour first, then the inner one. Each starts at the subject's right mouth corner (image left),
+    runs over the upper lip to the left corner and back along the lower lip. Of an inner contour of n points,
+    point j of the upper lip (0 < j < n/2) stands above point n - j of the lower lip.
+
+    Head frame: origin between the outer eye corners, x to the subject's left (image right), y down, z away from the
+    viewer. Unit: ``eye_distance`` units are the distance of the outer eye corners, so that one unit is one crop
+    pixel for a frontal face.
+
+    *Displacement* of the lips is relative to the person's own relaxed, closed mouth (the *neutral*).
+    """
+
+    outer_points: int = 20
+    inner_points: int = 20
+    eye_distance: float = 40.0
+
+    @property
+    def points(self) -> int:
+        """Number of lip points, outer and inner together."""
+        return self.outer_points + self.inner_points
+
+
+@dataclass(frozen=True)
+class WarpSpec(Spec):
+    """How the outputs of a warp generator are applied.
+
+    ``flow`` (crop px) says where in the reference a pixel's colour comes from: ``out(p) = ref(p + flow(p))``; then
+    ``out = (1 - mask) * out + mask * colour``. All three are given at ``CropSpec.size_px`` and upsampled bilinearly
+    (pixel-centre convention, edges clamped). Towards the crop's border flow and mask are multiplied by a ramp that is
+    0 at ``border_px`` = 0 px from the edge and 1 from ``border_px`` px on, so that no seam can show.
+    """
+
+    border_px: float = 6.0

@@ -1,0 +1,74 @@
+"""Which rectangle of the image a crop square touches, and from which one its colours can come."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of whole pixels inside an image; ``right`` and ``bottom`` are exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @classmethod
+    def of_crop(cls, inverse: NDArray[np.float64], size_px: int, image_shape: tuple[int, ...]) -> Region:
+        """Return the pixels that can lie in the crop square [-0.5, S - 0.5].
+
+        Args:
+            inverse: float64 (2, 3), crop px to image px.
+            size_px: S, width and height of the crop.
+            image_shape: height and width of the image in px.
+        """
+        corners = np.array([(x, y) for x in (-0.5, size_px - 0.5) for y in (-0.5, size_px - 0.5)])
+        x, y = inverse[:, :2] @ corners.T + inverse[:, 2:]
+        return cls._clipped(x.min(), y.min(), x.max(), y.max(), image_shape)
+
+    def grown(self, inverse: NDArray[np.float64], reach_x: float, reach_y: float, image_shape: tuple[int, ...]) -> Region:
+        """Return this region widened by the longest flow and by one pixel for the bilinear neighbour.
+
+        Args:
+            inverse: float64 (2, 3), crop px to image px.
+            reach_x: largest |flow| along x in crop px.
+            reach_y: largest |flow| along y in crop px.
+            image_shape: height and width of the image in px.
+        """
+        far_x, far_y = np.abs(inverse[:, :2]) @ np.array([reach_x, reach_y]) + 1.0
+        return self._clipped(self.left - far_x, self.top - far_y, self.right + far_x, self.bottom + far_y, image_shape)
+
+    @classmethod
+    def _clipped(cls, left: float, top: float, right: float, bottom: float, image_shape: tuple[int, ...]) -> Region:
+        height, width = image_shape[:2]
+        return cls(
+            math.floor(min(max(left, 0.0), width)),
+            math.floor(min(max(top, 0.0), height)),
+            math.floor(min(max(right + 1.0, 0.0), width)),
+            math.floor(min(max(bottom + 1.0, 0.0), height)),
+        )
+
+    @property
+    def width(self) -> int:
+        """Width in px."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Height in px."""
+        return self.bottom - self.top
+
+    @property
+    def empty(self) -> bool:
+        """Whether no pixel lies inside."""
+        return self.width <= 0 or self.height <= 0
+
+    @property
+    def bounds(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom."""
+        return self.left, self.top, self.right, self.bottom

@@ -1,0 +1,1 @@
+"""From raw or synthetic material to a dataset that the trainers read."""

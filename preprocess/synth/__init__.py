@@ -1,0 +1,1 @@
+"""Rendered talking heads with exact truth: geometry, appearance, speech and motion."""

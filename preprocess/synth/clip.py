@@ -1,0 +1,170 @@
+"""One sample of the dataset: a person speaking a text, with the truth about every frame."""
+
+from __future__ import annotations
+
+import io
+import json
+import wave
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lipforge.kernels.errors import BackendError
+from lipforge.kernels.spec import CropSpec, LipSpec
+from lipforge.preprocess.synth.expression import UNIT_INDEX, random_units, toothy_smile
+from lipforge.preprocess.synth.head_data import F32, HeadData
+from lipforge.preprocess.synth.landmarks import average_lip_motion
+from lipforge.preprocess.synth.motion_truth import flow_between
+from lipforge.preprocess.synth.scene import (
+    CANVAS_LEFT,
+    CANVAS_TOP,
+    OVERSAMPLING,
+    Capture,
+    Scene,
+    Studio,
+    canvas_picture,
+    crop_picture,
+    relaxed_units,
+)
+from lipforge.preprocess.synth.sentences import random_text
+from lipforge.preprocess.synth.speech import Speaker, Speech, VoiceChoice, sample_voice
+from lipforge.preprocess.synth.talking_video import render_video
+from lipforge.preprocess.synth.visemes import unit_curves
+
+SAMPLE_RATE_HZ = 16_000
+#: Finds lip points, float32 (N, 2) in pixels, in an RGB picture uint8 (H, W, 3); None where it sees no face.
+LipFinder = Callable[[npt.NDArray[np.uint8]], F32 | None]
+
+
+@dataclass(frozen=True)
+class ClipOptions:
+    """What to make of every clip: length, frame rate, how many still mouths and pairs, and whether to render video."""
+
+    seconds: float = 4.0
+    fps: int = 25
+    mouths: int = 6
+    pairs: int = 8
+    video: bool = False
+
+
+class ClipMaker:
+    """Makes the samples of one dataset; a sample depends on (seed, index) alone, not on the order or the worker."""
+
+    def __init__(self, head: HeadData, speaker: Speaker, find_lips: LipFinder, seed: int, options: ClipOptions) -> None:
+        self.studio = Studio(head, CropSpec(), LipSpec())
+        self._speaker, self._find_lips, self._seed, self._options = speaker, find_lips, seed, options
+        self._motion = average_lip_motion(head, self.studio.expression, self.studio.landmarks, self.studio.lip_spec)
+
+    def make(self, index: int) -> dict[str, bytes]:
+        """Return the files of sample ``index`` by suffix (``docs/formats.md`` section 1)."""
+        rng = np.random.default_rng([self._seed, index])
+        options = self._options
+        text, voice, speech = self._speak(rng)
+        energy = float(rng.uniform(0.65, 1.0))
+        units = unit_curves(speech.phonemes, options.seconds, options.fps, energy)
+        scene = self.studio.sample_scene(rng)
+        meta = {
+            "schema": 1,
+            "fps": options.fps,
+            "frames": len(units),
+            "seed": [self._seed, index],
+            "voice": {"engine": "espeak-ng", **asdict(voice)},
+            "energy": energy,
+            "text": text,
+            "phonemes": [[ipa, round(start, 4), round(end, 4)] for ipa, start, end in speech.phonemes],
+            "video": options.video,
+        }
+        files = {
+            "json": json.dumps(meta, ensure_ascii=False).encode(),
+            "wav": encode_wav(speech.samples),
+            "lips.npy": _npy(np.tensordot(units, self._motion, 1).astype(np.float32)),
+        }
+        if options.pairs:
+            files["pairs.npz"] = self._pairs(scene, units, rng)
+        if options.video:
+            files |= render_video(self.studio, scene, units, speech.samples, options.fps, rng)
+        return files
+
+    def _speak(self, rng: np.random.Generator) -> tuple[str, VoiceChoice, Speech]:
+        seconds = self._options.seconds
+        text, voice = random_text(rng, int(seconds * 3) + 2), sample_voice(rng)
+        spoken = self._speaker.speak(text, voice)
+        if not len(spoken.samples):
+            raise BackendError(f"the voice {voice.voice} said nothing for {text!r}")
+        lead = float(rng.uniform(0.1, 0.6))
+        samples = np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
+        start = round(lead * SAMPLE_RATE_HZ)
+        kept = spoken.samples[: max(len(samples) - start, 0)]
+        gain = rng.uniform(0.3, 0.95) / max(float(np.abs(kept).max(initial=0)), 1e-3)
+        samples[start : start + len(kept)] = kept * gain
+        phonemes = tuple((p, a + lead, min(b + lead, seconds)) for p, a, b in spoken.phonemes if a + lead < seconds)
+        return text, voice, Speech(samples, phonemes)
+
+    def _pairs(self, scene: Scene, units: F32, rng: np.random.Generator) -> bytes:
+        mouths = self._choose_mouths(units, rng)
+        captures = [self.studio.capture(scene, mouth) for mouth in mouths]
+        tracked = np.stack([self._track(capture) for capture in captures])
+        closed_truth = captures[0].lips
+        target = tracked[0] + np.stack([capture.lips - closed_truth for capture in captures])
+        chosen = _choose_pairs(len(mouths), self._options.pairs, rng)
+        truth = [
+            flow_between(captures[ref], captures[tgt], self.studio.head.faces, self.studio.crop) for ref, tgt in chosen
+        ]
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            images=np.stack([crop_picture(capture, self.studio.crop) for capture in captures]),
+            tracked=tracked.astype(np.float32),
+            target=target.astype(np.float32),
+            units=np.stack(mouths),
+            pairs=np.array(chosen, np.int16),
+            flow=np.stack([flow for flow, _ in truth]),
+            visible=np.stack([visible for _, visible in truth]),
+        )
+        return buffer.getvalue()
+
+    def _choose_mouths(self, units: F32, rng: np.random.Generator) -> list[F32]:
+        """The closed mouth first; then, often, bared teeth; then random mouths and moments of the speech."""
+        mouths = [relaxed_units()]
+        if rng.random() < 0.5:
+            mouths.append(toothy_smile(rng))
+        while len(mouths) < self._options.mouths:
+            speech = units[rng.integers(len(units))].copy()
+            if rng.random() < 0.4:
+                speech[UNIT_INDEX["mouthSmile"]] += rng.uniform(0, 0.6)
+            mouths.append(speech if rng.random() < 0.5 else random_units(rng))
+        return mouths
+
+    def _track(self, capture: Capture) -> npt.NDArray[np.float64]:
+        found = self._find_lips(canvas_picture(capture))
+        if found is None:
+            return np.full((self.studio.lip_spec.points, 2), np.nan)
+        return (found + 0.5) / OVERSAMPLING - 0.5 - np.array([CANVAS_LEFT, CANVAS_TOP])
+
+
+def _choose_pairs(count: int, wanted: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    """Ordered pairs of different mouths; a third of them start from or end in the closed mouth (index 0)."""
+    closed = [(0, k) for k in range(1, count)] + [(k, 0) for k in range(1, count)]
+    other = [(i, j) for i in range(1, count) for j in range(1, count) if i != j]
+    first = [closed[k] for k in rng.permutation(len(closed))[: -(-wanted // 3)]]
+    rest = [p for p in closed + other if p not in first]
+    return first + [rest[k] for k in rng.permutation(len(rest))[: wanted - len(first)]]
+
+
+def _npy(array: npt.NDArray[np.floating]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def encode_wav(samples: F32) -> bytes:
+    """A 16 kHz mono s16le WAV file of float32 samples in [-1, 1]."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(SAMPLE_RATE_HZ)
+        file.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()

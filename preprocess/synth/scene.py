@@ -1,0 +1,123 @@
+"""One head before one camera: everything needed to take its picture with any mouth, and to know the truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lipforge.kernels.spec import CropSpec, LipSpec
+from lipforge.preprocess.synth.appearance import Appearance, sample_appearance
+from lipforge.preprocess.synth.camera import (
+    F64,
+    Pose,
+    fit_similarity,
+    jitter_alignment,
+    project,
+    sample_pose,
+    to_pixels,
+)
+from lipforge.preprocess.synth.expression import UNITS, Expression
+from lipforge.preprocess.synth.head_data import F32, HeadData
+from lipforge.preprocess.synth.identity import Identity, sample_identity
+from lipforge.preprocess.synth.landmarks import Landmarks, load_landmarks, seal_lips
+from lipforge.preprocess.synth.raster import Visible, rasterise, vertex_normals
+from lipforge.preprocess.synth.shading import Shader, apply_lens
+
+#: The canvas shows more than the crop, so that the face tracker sees the whole face. Crop pixels: how far the canvas
+#: reaches beyond the crop's left and top edge, and its side.
+CANVAS_LEFT, CANVAS_TOP, CANVAS_SPAN = 16, 30, 128
+OVERSAMPLING = 2
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A picture and its truth; pixels are those of the canvas, ``OVERSAMPLING`` per crop pixel.
+
+    Attributes:
+        picture: float64 (256, 256, 3) RGB in about [0, 255].
+        points: float32 (V, 3), vertices in canvas pixels, z larger is nearer.
+        seen: which triangle every pixel sees.
+        lips: float64 (N, 2), true lip points in crop px.
+    """
+
+    picture: F64
+    points: F32
+    seen: Visible
+    lips: F64
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A person, their looks, the pose and the crop's alignment (view -> crop px)."""
+
+    person: Identity
+    look: Appearance
+    pose: Pose
+    centre: F32
+    transform: F64
+
+
+class Studio:
+    """Takes pictures of heads of one data set."""
+
+    def __init__(self, head: HeadData, crop: CropSpec, lips: LipSpec) -> None:
+        self.head, self.crop, self.lip_spec = head, crop, lips
+        self.expression = Expression(head)
+        self.shader = Shader(head)
+        self.landmarks: Landmarks = load_landmarks(head)
+
+    def sample_scene(self, rng: np.random.Generator) -> Scene:
+        """Draw a person with sealed lips, looks, pose and a slightly disturbed alignment."""
+        person = sample_identity(self.head, rng)
+        person = replace(person, vertices=seal_lips(person.vertices, self.head, self.landmarks, self.lip_spec))
+        look = sample_appearance(person, rng)
+        pose = sample_pose(rng)
+        centre = person.vertices.mean(0)
+        exact = self.align(person, pose, centre)
+        return Scene(person, look, pose, centre, jitter_alignment(exact, self.crop.size_px, rng))
+
+    def align(self, person: Identity, pose: Pose, centre: F32) -> F64:
+        """Crop transform (2, 3), view -> crop px, from the five steady points of the relaxed head."""
+        view = project(person.vertices, centre, pose)
+        return fit_similarity(self.landmarks.key.locate(view)[:, :2], np.array(self.crop.template))
+
+    def capture(self, scene: Scene, units: F32) -> Capture:
+        """Take the picture of a scene with the given mouth units, float32 (12,)."""
+        person = scene.person
+        moved = self.expression.vertices(person.vertices, units, person.asymmetry, person.mouth)
+        view = project(moved, scene.centre, scene.pose)
+        to_canvas = scene.transform + np.array([[0, 0, CANVAS_LEFT], [0, 0, CANVAS_TOP]])
+        points = to_pixels(view, to_canvas, OVERSAMPLING)
+        seen = rasterise(points, self.head.faces, Visible.empty(CANVAS_SPAN * OVERSAMPLING))
+        normals = (vertex_normals(moved, self.head.faces) @ scene.pose.rotation().T).astype(np.float32)
+        lips = self.landmarks.lips.locate(view)
+        picture = self.shader.shade(seen, normals, scene.look, float(lips[:, 2].mean()) + 0.02)
+        in_crop = lips[:, :2] @ scene.transform[:, :2].T + scene.transform[:, 2]
+        return Capture(apply_lens(picture, scene.look), points, seen, in_crop)
+
+
+def crop_of(picture: npt.NDArray[np.floating], crop: CropSpec) -> npt.NDArray[np.floating]:
+    """The crop's part of a canvas-sized array (views only), still oversampled."""
+    top, left, span = CANVAS_TOP * OVERSAMPLING, CANVAS_LEFT * OVERSAMPLING, crop.size_px * OVERSAMPLING
+    return picture[top : top + span, left : left + span]
+
+
+def crop_picture(capture: Capture, crop: CropSpec) -> npt.NDArray[np.uint8]:
+    """The face crop, uint8 (S, S, 3) RGB, averaged down from the oversampled canvas."""
+    small = cv2.resize(
+        np.ascontiguousarray(crop_of(capture.picture, crop)), (crop.size_px, crop.size_px), interpolation=cv2.INTER_AREA
+    )
+    return np.clip(np.rint(small), 0, 255).astype(np.uint8)
+
+
+def canvas_picture(capture: Capture) -> npt.NDArray[np.uint8]:
+    """The whole canvas, uint8 (256, 256, 3) RGB."""
+    return np.clip(np.rint(capture.picture), 0, 255).astype(np.uint8)
+
+
+def relaxed_units() -> F32:
+    """No motion: the closed, relaxed mouth."""
+    return np.zeros(len(UNITS), np.float32)

@@ -1,0 +1,161 @@
+"""Colour of every visible point: material, two lights, gloss, the dark of the mouth, background and lens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from lipforge.preprocess.synth.appearance import TEXTURE_ABOVE_MOUTH, TEXTURE_PX, TEXTURE_SPAN, Appearance
+from lipforge.preprocess.synth.head_data import (
+    CAVITY,
+    F32,
+    LEFT_EYE,
+    LOWER_TEETH,
+    RIGHT_EYE,
+    SKIN,
+    TONGUE,
+    UPPER_TEETH,
+    HeadData,
+)
+from lipforge.preprocess.synth.raster import Visible, interpolate, sample_bilinear
+
+_EYE_WHITE = np.array([230.0, 228.0, 225.0])
+_TOOTH_WIDTH = 0.055  # decimetres on the rest mesh
+_IRIS_RADIUS = 0.07
+
+
+class Shader:
+    """Colours the pixels of one head data set; holds what does not change from head to head."""
+
+    def __init__(self, head: HeadData) -> None:
+        self._head = head
+        self._rest = head.average
+        mask = cv2.GaussianBlur(head.lip_mask, (0, 0), 1.5).astype(np.float32) / 255
+        self._lip_mask = np.ascontiguousarray(mask[..., None])
+        self._mouth_y = self._find_mouth_height()
+        texel = TEXTURE_PX / TEXTURE_SPAN
+        self._texel_xy = np.stack(
+            [
+                (self._rest[:, 0] + TEXTURE_SPAN / 2) * texel,
+                (self._mouth_y + TEXTURE_ABOVE_MOUTH - self._rest[:, 1]) * texel,
+            ],
+            1,
+        ).astype(np.float32)
+        self._eye_centres = {
+            part: self._rest[np.unique(head.faces[head.face_class == part])].mean(0)[:2]
+            for part in (LEFT_EYE, RIGHT_EYE)
+        }
+
+    def _find_mouth_height(self) -> float:
+        centre = self._head.face_uv.mean(1)
+        size = self._lip_mask.shape[0]
+        x = np.clip((centre[:, 0] * size).astype(int), 0, size - 1)
+        y = np.clip(((1 - centre[:, 1]) * size).astype(int), 0, size - 1)
+        lips = (self._lip_mask[y, x, 0] > 0.5) & (self._head.face_class == SKIN)
+        return float(self._rest[np.unique(self._head.faces[lips]), 1].mean())
+
+    def shade(self, seen: Visible, normals: F32, look: Appearance, lip_depth: float) -> F32:
+        """Return the picture, float32 (S, S, 3) RGB, before the lens; may leave [0, 255].
+
+        Args:
+            seen: the rasteriser's result.
+            normals: float32 (V, 3) in view axes, x right, y up, z to the viewer.
+            look: materials and lights.
+            lip_depth: z of the lips; what lies behind them in the mouth darkens with its distance.
+        """
+        size = seen.depth.shape[0]
+        picture = cv2.resize(look.background, (size, size), interpolation=cv2.INTER_LINEAR)
+        mask = seen.triangle >= 0
+        picture[mask] = self._surface(seen, mask, normals, look, lip_depth)
+        if look.curtain is not None:
+            opacity, colour = (cv2.resize(x, (size, size)) for x in look.curtain)
+            picture = picture * (1 - opacity[..., None]) + colour * opacity[..., None]
+        return picture
+
+    def _surface(
+        self, seen: Visible, mask: npt.NDArray[np.bool_], normals: F32, look: Appearance, lip_depth: float
+    ) -> npt.NDArray[np.float64]:
+        head, light = self._head, look.light
+        kind = head.face_class[seen.triangle[mask]]
+        point = _Points(self, seen, mask, kind)
+        normal = interpolate(normals, head.faces, seen, mask)
+        normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+        normal *= np.where(normal[:, 2:] < 0, -1, 1)  # the mesh is thin: back faces shade as front ones
+        colour = self._material(point, look)
+        key = np.clip(normal @ light.key_direction, 0, None)[:, None]
+        fill = np.clip(normal @ light.fill_direction, 0, None)[:, None]
+        sky = light.ambient * (0.75 + 0.25 * normal[:, 1:2])
+        lit = sky + light.key_colour * key + light.fill_colour * fill
+        half = light.key_direction + np.array([0, 0, 1.0])
+        gloss = np.clip(normal @ (half / np.linalg.norm(half)), 0, 1)[:, None] ** light.shininess
+        inside = kind >= UPPER_TEETH
+        teeth = (kind == UPPER_TEETH) | (kind == LOWER_TEETH)
+        behind = np.clip(lip_depth - seen.depth[mask], 0, None)
+        lit *= np.where(inside, np.exp(-light.mouth_darkness * behind * np.where(teeth, 0.25, 1.0)), 1.0)[:, None]
+        skin_gloss = light.skin_gloss * (1 - point.lip) + light.lip_gloss * point.lip
+        strength = np.where(inside[:, None], 0.1 * (kind != CAVITY)[:, None], skin_gloss)
+        return colour * lit + 255 * gloss * strength
+
+    def _material(self, point: _Points, look: Appearance) -> npt.NDArray[np.float64]:
+        kind, texture = point.kind, sample_bilinear(look.texture, point.texel[:, 0], point.texel[:, 1])
+        colour = look.skin * (1 - point.lip) + look.lips * point.lip
+        if look.beard is not None:
+            cover = sample_bilinear(look.beard.cover, point.texel[:, 0], point.texel[:, 1]) * (1 - point.lip)
+            colour = colour * (1 - cover) + look.beard.colour * cover
+        colour = colour * texture
+        if look.collar is not None:
+            edge, cloth = look.collar
+            above = TEXTURE_ABOVE_MOUTH - point.texel[:, 1:] * (TEXTURE_SPAN / TEXTURE_PX)
+            share = 1 / (1 + np.exp(np.clip((above - edge) / 0.01, -60, 60)))
+            colour = colour * (1 - share) + cloth * share * texture**1.5
+        for part in (LEFT_EYE, RIGHT_EYE):
+            here = kind == part
+            distance = np.hypot(*(point.rest[here, :2] - self._eye_centres[part]).T)[:, None]
+            eye = np.where(distance < _IRIS_RADIUS, look.iris, _EYE_WHITE)
+            colour[here] = np.where(distance < _IRIS_RADIUS * 0.45, 15.0, eye)
+        for part in (UPPER_TEETH, LOWER_TEETH):
+            here = kind == part
+            colour[here] = _paint_teeth(point.rest[here], look.teeth)
+        colour[kind == TONGUE] = look.tongue
+        colour[kind == CAVITY] = look.cavity
+        return colour
+
+
+def _paint_teeth(rest: F32, teeth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Rows of teeth with thin darker gaps, found on the rest mesh so that they move with it."""
+    across = np.abs(((rest[:, 0] / _TOOTH_WIDTH) % 1) - 0.5) * 2
+    gap = 1 - 0.28 * np.clip((across - 0.75) * 4, 0, 1)
+    return teeth * gap[:, None]
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Per visible pixel (n): part, lip share (n, 1), texel position (n, 2), rest position (n, 3)."""
+
+    kind: npt.NDArray[np.int32]
+    lip: F32
+    texel: F32
+    rest: F32
+
+    def __init__(self, shader: Shader, seen: Visible, mask: npt.NDArray[np.bool_], kind: npt.NDArray[np.int32]) -> None:
+        head = shader._head
+        weights = seen.weights[mask][:, :, None]
+        uv = (head.face_uv[seen.triangle[mask]] * weights).sum(1)
+        size = shader._lip_mask.shape[0]
+        lip = sample_bilinear(shader._lip_mask, uv[:, 0] * size, (1 - uv[:, 1]) * size)
+        lip[kind != SKIN] = 0
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "lip", lip)
+        object.__setattr__(self, "texel", interpolate(shader._texel_xy, head.faces, seen, mask))
+        object.__setattr__(self, "rest", interpolate(shader._rest, head.faces, seen, mask))
+
+
+def apply_lens(picture: F32, look: Appearance) -> npt.NDArray[np.float64]:
+    """Gamma, contrast, brightness and blur of the camera; float64 in about [0, 255]."""
+    lens = look.lens
+    tone = (np.clip(picture, 0, 255) / 255) ** lens.gamma
+    seen = np.clip((tone - 0.5) * lens.contrast + 0.5, 0, 1) * 255 + lens.brightness
+    return cv2.GaussianBlur(seen, (0, 0), lens.blur_px) if lens.blur_px else seen

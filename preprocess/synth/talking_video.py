@@ -1,0 +1,80 @@
+"""The talking head as a video with a slowly moving head, and the true alignment of every frame."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from lipforge.preprocess.synth.camera import F64
+from lipforge.preprocess.synth.head_data import F32
+from lipforge.preprocess.synth.scene import CANVAS_LEFT, CANVAS_TOP, OVERSAMPLING, Scene, Studio, canvas_picture
+
+_SAMPLE_RATE_HZ = 16_000
+
+
+def render_video(
+    studio: Studio, scene: Scene, units: F32, samples: F32, fps: int, rng: np.random.Generator
+) -> dict[str, bytes]:
+    """Return ``mp4`` (H.264 and AAC) and ``track.npz`` of a clip; one frame per row of ``units``."""
+    motion = _head_motion(len(units), fps, rng)
+    frames, transforms, landmarks = [], [], []
+    for mouth, (yaw, pitch, roll) in zip(units, motion, strict=True):
+        pose = replace(
+            scene.pose,
+            yaw_deg=scene.pose.yaw_deg + yaw,
+            pitch_deg=scene.pose.pitch_deg + pitch,
+            roll_deg=scene.pose.roll_deg + roll,
+        )
+        moved = replace(scene, pose=pose)
+        capture = studio.capture(moved, mouth)
+        frames.append(canvas_picture(capture))
+        transforms.append(_image_to_crop(studio, moved))
+        landmarks.append((capture.lips + [CANVAS_LEFT, CANVAS_TOP] + 0.5) * OVERSAMPLING - 0.5)
+    track = io.BytesIO()
+    np.savez(track, transform=np.array(transforms, np.float32), landmarks=np.array(landmarks, np.float32))
+    return {"mp4": _encode(frames, samples, fps), "track.npz": track.getvalue()}
+
+
+def _head_motion(count: int, fps: int, rng: np.random.Generator) -> F64:
+    """Slow sway (count, 3) in degrees: two sines a second apart in period for each of yaw, pitch and roll."""
+    time = np.arange(count)[:, None] / fps
+    reach = np.array([5.0, 3.0, 2.0])
+    sway = np.zeros((count, 3))
+    for _ in range(2):
+        sway += np.sin(2 * np.pi * time * rng.uniform(0.1, 0.5, 3) + rng.uniform(0, 2 * np.pi, 3)) * reach / 2
+    return sway
+
+
+def _image_to_crop(studio: Studio, scene: Scene) -> F64:
+    """The exact alignment of one frame: canvas pixels -> view -> crop pixels."""
+    view_to_crop = studio.align(scene.person, scene.pose, scene.centre)
+    shift = np.array([CANVAS_LEFT, CANVAS_TOP])
+    linear = scene.transform[:, :2] * OVERSAMPLING
+    offset = (scene.transform[:, 2] + shift + 0.5) * OVERSAMPLING - 0.5
+    inverse = np.linalg.inv(linear)
+    back = np.concatenate([inverse, (-inverse @ offset)[:, None]], 1)
+    return np.concatenate([view_to_crop[:, :2] @ back[:, :2], (view_to_crop @ [*back[:, 2], 1.0])[:, None]], 1)
+
+
+def _encode(frames: list[npt.NDArray[np.uint8]], samples: F32, fps: int) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        with av.open(str(path), "w") as container:
+            video = container.add_stream("libx264", rate=fps, options={"crf": "16", "preset": "veryfast"})
+            video.height, video.width = frames[0].shape[:2]
+            video.pix_fmt = "yuv420p"
+            audio = container.add_stream("aac", rate=_SAMPLE_RATE_HZ, layout="mono")
+            for frame in frames:
+                container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            container.mux(video.encode(None))
+            sound = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+            sound.sample_rate = _SAMPLE_RATE_HZ
+            container.mux(audio.encode(sound))
+            container.mux(audio.encode(None))
+        return path.read_bytes()
