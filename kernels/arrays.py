@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from .errors import InputError
+from lipforge.kernels.errors import InputError
 
 
 def require_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | str, ...]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import invert_affine, require_array, require_output, require_size
-from .footprint import taps_per_axis
-from .numba_crop import sample_crop
+from lipforge.kernels.arrays import invert_affine, require_array, require_output, require_size
+from lipforge.kernels.crop.footprint import taps_per_axis
+from lipforge.kernels.crop.numba_crop import sample_crop
 
 __all__ = ["crop_face"]
 
@@ -23,9 +23,9 @@ def crop_face(
     """Cut the crop square out of an image.
 
     Where the crop is about as large as the face or larger, a pixel is one bilinear sample. Where the face is larger,
-    it is the mean of n x n bilinear samples spread over the area that the crop pixel covers in the image, n being the
-    number of image pixels across, so that fine detail is averaged and does not alias. Beyond the image its edge
-    pixels repeat.
+    it is the mean of n x n bilinear samples spread over the area that the crop pixel covers in the image, at most 1.25
+    image px apart, so that fine detail is averaged and does not alias. Beyond the image its edge pixels
+    repeat.
 
     Args:
         image: uint8 (H, W, 3), C-contiguous.

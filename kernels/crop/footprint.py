@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# A bilinear sample already blends a neighbourhood two pixels wide: up to this shrinking one sample does not alias
-# visibly, and more samples would only blur.
-BILINEAR_SHRINK_LIMIT = 1.25
+# A bilinear sample blends a neighbourhood two pixels wide, with most weight in the middle: samples this far apart
+# still give every image pixel between them at least 3/4 of the weight of one that is hit exactly.
+LARGEST_TAP_DISTANCE_PX = 1.25
 
-# Bounds the cost for absurd transforms; a face 32 times the crop's size would fill a 3000 px square.
+# Bounds the cost for absurd transforms; a face 40 times the crop's size would fill a 3800 px square.
 MAX_TAPS_PER_AXIS = 32
 
 
@@ -22,6 +22,4 @@ def taps_per_axis(inverse: NDArray[np.float64]) -> int:
         inverse: float64 (2, 3), crop px to image px.
     """
     shrink = float(np.linalg.norm(inverse[:, :2], ord=2))
-    if shrink <= BILINEAR_SHRINK_LIMIT:
-        return 1
-    return min(math.ceil(shrink), MAX_TAPS_PER_AXIS)
+    return min(max(1, math.ceil(shrink / LARGEST_TAP_DISTANCE_PX)), MAX_TAPS_PER_AXIS)

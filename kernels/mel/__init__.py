@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .offline import log_mel
-from .stream import MelState, MelStream, samples_needed
+from lipforge.kernels.mel.offline import log_mel
+from lipforge.kernels.mel.stream import MelState, MelStream, samples_needed
 
 __all__ = ["MelState", "MelStream", "log_mel", "samples_needed"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spec import MelSpec
-from .numba_mel import mel_columns
-from .plan import plan_for
+from lipforge.kernels.mel.numba_mel import mel_columns
+from lipforge.kernels.mel.plan import plan_for
+from lipforge.kernels.spec import MelSpec
 
 
 def finished_columns(padded: NDArray[np.float64], columns: int, spec: MelSpec) -> NDArray[np.float32]:

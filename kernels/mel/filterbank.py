@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spec import MelSpec
+from lipforge.kernels.spec import MelSpec
 
 # Slaney's mel scale (Auditory Toolbox, 1998): linear up to 1 kHz, then 27 steps for each factor of 6.4.
 HZ_PER_MEL = 200.0 / 3.0

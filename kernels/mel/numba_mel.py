@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
+from lipforge.kernels.compiled import compiled
 
 COLUMNS_PER_BATCH = 16
 
@@ -118,7 +118,7 @@ def _pass(
 def _amplitudes(
     real: Array, imaginary: Array, half: int, lanes: int, cosine: Array, sine: Array, amplitudes: Array
 ) -> None:
-    """Split the half-size complex spectrum Z into |X[k]|, X[k] = (Z[k] + Z*[-k]) / 2 - i e^(-i w) (Z[k] - Z*[-k]) / 2."""
+    """Split the half-size spectrum Z: X[k] = (Z[k] + Z*[-k]) / 2 - i e^(-i w) (Z[k] - Z*[-k]) / 2; give |X[k]|."""
     for k in range(half + 1):
         here, mirrored = (k % half) * lanes, ((half - k) % half) * lanes
         c, s = cosine[k], sine[k]

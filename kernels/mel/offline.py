@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spec import MelSpec
-from .columns import finished_columns
-from .plan import check_spec
-from .samples import check_audio, check_length, emphasise, left_padding, right_padding
+from lipforge.kernels.mel.columns import finished_columns
+from lipforge.kernels.mel.plan import check_spec
+from lipforge.kernels.mel.samples import check_audio, check_length, emphasise, left_padding, right_padding
+from lipforge.kernels.spec import MelSpec
 
 
 def log_mel(audio: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ConfigError
-from ..spec import MelSpec
-from .filterbank import slaney_filterbank
+from lipforge.kernels.errors import ConfigError
+from lipforge.kernels.mel.filterbank import slaney_filterbank
+from lipforge.kernels.spec import MelSpec
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..spec import MelSpec
-from .filterbank import slaney_filterbank
-from .samples import emphasise, left_padding, right_padding
+from lipforge.kernels.mel.filterbank import slaney_filterbank
+from lipforge.kernels.mel.samples import emphasise, left_padding, right_padding
+from lipforge.kernels.spec import MelSpec
 
 
 def log_mel(audio: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float64]:

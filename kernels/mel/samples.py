@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..spec import MelSpec
+from lipforge.kernels.errors import InputError
+from lipforge.kernels.spec import MelSpec
 
 
 def check_audio(audio: Any, first_sample: int = 0) -> None:

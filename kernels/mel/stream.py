@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import InputError
-from ..spec import MelSpec
-from .columns import finished_columns
-from .plan import check_spec
-from .samples import check_audio, check_length, emphasise, left_padding, right_padding
+from lipforge.kernels.errors import InputError
+from lipforge.kernels.mel.columns import finished_columns
+from lipforge.kernels.mel.plan import check_spec
+from lipforge.kernels.mel.samples import check_audio, check_length, emphasise, left_padding, right_padding
+from lipforge.kernels.spec import MelSpec
 
 
 def samples_needed(column: int, spec: MelSpec) -> int:

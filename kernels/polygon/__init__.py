@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import require_output, require_size
-from ..errors import InputError
-from ..spec import LipSpec
-from .numba_polygon import fill_contour
+from lipforge.kernels.arrays import require_output, require_size
+from lipforge.kernels.errors import InputError
+from lipforge.kernels.polygon.numba_polygon import fill_contour
+from lipforge.kernels.spec import LipSpec
 
 __all__ = ["draw_lips"]
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
-from .reference import SAMPLES_PER_AXIS
+from lipforge.kernels.compiled import compiled
+from lipforge.kernels.polygon.reference import SAMPLES_PER_AXIS
 
 
 @compiled

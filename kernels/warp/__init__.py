@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import invert_affine, require_array, require_output
-from ..errors import InputError
-from ..spec import WarpSpec
-from .numba_warp import composite_region, pack_fields
-from .region import Region
-from .scratch import WarpScratch
+from lipforge.kernels.arrays import invert_affine, require_array, require_output
+from lipforge.kernels.errors import InputError
+from lipforge.kernels.spec import WarpSpec
+from lipforge.kernels.warp.numba_warp import composite_region, pack_fields
+from lipforge.kernels.warp.region import Region
+from lipforge.kernels.warp.scratch import WarpScratch
 
 __all__ = ["WarpScratch", "composite"]
 
@@ -61,7 +61,9 @@ def composite(
     fields = scratch.fields(size_px)
     reach_x, reach_y, finite = pack_fields(flow, mask, colour, fields)
     if not finite:
-        raise InputError("flow, mask and colour must be finite; they hold NaN or infinity. Check the model that made them.")
+        raise InputError(
+            "flow, mask and colour must be finite; they hold NaN or infinity. Check the model that made them."
+        )
     target = Region.of_crop(inverse, size_px, image.shape[:2])
     if target.empty:
         return

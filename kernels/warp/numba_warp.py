@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..compiled import compiled
-from .scratch import FIELDS
+from lipforge.kernels.compiled import compiled
+from lipforge.kernels.warp.scratch import FIELDS
 
 
 @compiled
@@ -42,7 +42,7 @@ def pack_fields(
                 not_finite += fields[y, x, i] - fields[y, x, i]  # stays 0 unless a value is NaN or infinite
             reach_x = max(reach_x, abs(flow[0, y, x]))
             reach_y = max(reach_y, abs(flow[1, y, x]))
-    return reach_x, reach_y, not_finite == 0.0
+    return float(reach_x), float(reach_y), bool(not_finite == 0.0)
 
 
 @compiled
@@ -62,7 +62,7 @@ def composite_region(
 
     Args:
         image: uint8 (H, W, 3) BGR, changed in place.
-        source: uint8 (h, w, 3), copy of the image from (source_left, source_top) on; holds every pixel a flow can reach.
+        source: uint8 (h, w, 3), copy of the image from (source_left, source_top) on; with all a flow can reach.
         source_left: column of the image where the copy starts.
         source_top: row of the image where the copy starts.
         bounds: left, top, right, bottom of the pixels to visit.
@@ -85,22 +85,24 @@ def composite_region(
                 continue
             ramp = min(edge / border_px, 1.0) if border_px > 0.0 else 1.0
             gain = np.float32(ramp * strength)
-            at, wx, wy = _corners(crop_x, crop_y, last + 1, last + 1, FIELDS)
-            flow_x = _bilinear(flat_fields, at, 0, wx, wy) * gain
-            flow_y = _bilinear(flat_fields, at, 1, wx, wy) * gain
-            weight = _bilinear(flat_fields, at, 2, wx, wy) * gain
+            at, shares = _corners(crop_x, crop_y, last + 1, last + 1, FIELDS)
+            flow_x = _bilinear(flat_fields, at, shares, np.uint64(0)) * gain
+            flow_y = _bilinear(flat_fields, at, shares, np.uint64(1)) * gain
+            weight = _bilinear(flat_fields, at, shares, np.uint64(2)) * gain
             if flow_x == 0.0 and flow_y == 0.0 and weight == 0.0:
                 continue
             source_x = x + (inverse[0, 0] * flow_x + inverse[0, 1] * flow_y)
             source_y = y + (inverse[1, 0] * flow_x + inverse[1, 1] * flow_y)
             # The copy ends where the image ends or beyond the longest flow: clamping to it clamps to the image.
-            pixel, px, py = _corners(source_x - source_left, source_y - source_top, source_width, source_height, 3)
+            pixel, pixel_shares = _corners(
+                source_x - source_left, source_y - source_top, source_width, source_height, 3
+            )
             start = np.uint64((y * image.shape[1] + x) * 3)
             for channel in range(np.uint64(3)):
-                warped = _bilinear(flat_source, pixel, channel, px, py)
+                warped = _bilinear(flat_source, pixel, pixel_shares, channel)
                 blended = warped
                 if weight != 0.0:
-                    painted = _bilinear(flat_fields, at, np.uint64(5) - channel, wx, wy)
+                    painted = _bilinear(flat_fields, at, shares, np.uint64(5) - channel)
                     blended = warped + weight * (painted - warped)
                 clipped = min(max(blended, np.float32(0.0)), np.float32(255.0))
                 flat_image[start + channel] = np.uint8(np.int32(clipped + np.float32(0.5)))
@@ -108,22 +110,27 @@ def composite_region(
 
 @compiled
 def _corners(x: float, y: float, width: int, height: int, channels: int) -> Any:
-    """Return the offsets of the four neighbours of a clamped position in flat data, and its weights along x and y."""
+    """Return the offsets of the four neighbours of a clamped position in flat data, and their weights."""
     x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
     left, top = np.int64(x), np.int64(y)
+    right_share, lower_share = np.float32(x - left), np.float32(y - top)
+    left_share, upper_share = np.float32(1.0) - right_share, np.float32(1.0) - lower_share
     # Unsigned offsets spare numba's test for negative indices in every load.
     upper_left = np.uint64((top * width + left) * channels)
     across = np.uint64(channels if left < width - 1 else 0)
     down = np.uint64(width * channels if top < height - 1 else 0)
-    corners = (upper_left, upper_left + across, upper_left + down, upper_left + down + across)
-    return corners, np.float32(x - left), np.float32(y - top)
+    return (
+        (upper_left, upper_left + across, upper_left + down, upper_left + down + across),
+        (left_share * upper_share, right_share * upper_share, left_share * lower_share, right_share * lower_share),
+    )
 
 
 @compiled
-def _bilinear(flat: NDArray[Any], corners: Any, channel: Any, weight_x: Any, weight_y: Any) -> Any:
+def _bilinear(flat: NDArray[Any], corners: Any, weights: Any, channel: Any) -> Any:
     """Blend the four neighbours of one channel."""
-    offset = np.uint64(channel)
-    upper_left, lower_left = np.float32(flat[corners[0] + offset]), np.float32(flat[corners[2] + offset])
-    upper = upper_left + weight_x * (np.float32(flat[corners[1] + offset]) - upper_left)
-    lower = lower_left + weight_x * (np.float32(flat[corners[3] + offset]) - lower_left)
-    return upper + weight_y * (lower - upper)
+    return (
+        weights[0] * np.float32(flat[corners[0] + channel])
+        + weights[1] * np.float32(flat[corners[1] + channel])
+        + weights[2] * np.float32(flat[corners[2] + channel])
+        + weights[3] * np.float32(flat[corners[3] + channel])
+    )

@@ -58,7 +58,12 @@ def sample_bilinear(planes: NDArray[np.float32], x: NDArray[np.float64], y: NDAr
     x, y = np.clip(x, 0, width - 1), np.clip(y, 0, height - 1)
     left, top = x.astype(np.int64), y.astype(np.int64)
     right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
-    weight_x, weight_y = (x - left).astype(np.float32)[..., None], (y - top).astype(np.float32)[..., None]
-    upper = planes[top, left] + weight_x * (planes[top, right] - planes[top, left])
-    lower = planes[bottom, left] + weight_x * (planes[bottom, right] - planes[bottom, left])
-    return np.asarray(upper + weight_y * (lower - upper), np.float32)
+    right_share, lower_share = (x - left).astype(np.float32)[..., None], (y - top).astype(np.float32)[..., None]
+    left_share, upper_share = np.float32(1.0) - right_share, np.float32(1.0) - lower_share
+    return np.asarray(
+        left_share * upper_share * planes[top, left]
+        + right_share * upper_share * planes[top, right]
+        + left_share * lower_share * planes[bottom, left]
+        + right_share * lower_share * planes[bottom, right],
+        np.float32,
+    )

@@ -29,9 +29,13 @@ class Region:
         """
         corners = np.array([(x, y) for x in (-0.5, size_px - 0.5) for y in (-0.5, size_px - 0.5)])
         x, y = inverse[:, :2] @ corners.T + inverse[:, 2:]
-        return cls._clipped(x.min(), y.min(), x.max(), y.max(), image_shape)
+        # A pixel exactly on the square's edge must be visited however the inverse was rounded; its own test decides.
+        slack = 1e-3
+        return cls._clipped(x.min() - slack, y.min() - slack, x.max() + slack, y.max() + slack, image_shape)
 
-    def grown(self, inverse: NDArray[np.float64], reach_x: float, reach_y: float, image_shape: tuple[int, ...]) -> Region:
+    def grown(
+        self, inverse: NDArray[np.float64], reach_x: float, reach_y: float, image_shape: tuple[int, ...]
+    ) -> Region:
         """Return this region widened by the longest flow and by one pixel for the bilinear neighbour.
 
         Args:

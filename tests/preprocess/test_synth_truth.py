@@ -30,7 +30,7 @@ def _gap(lips: np.ndarray, spec: LipSpec) -> float:
     """Mean height between facing inner points, corners left out; (N, 2 or 3) with y down."""
     inner = lips[spec.outer_points :]
     half = spec.inner_points // 2
-    return float(np.mean(inner[: half : -1, 1] - inner[1:half, 1]))
+    return float(np.mean(inner[:half:-1, 1] - inner[1:half, 1]))
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

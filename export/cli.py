@@ -1,0 +1,123 @@
+"""``lipforge export``: write a bundle; ``inspect`` and ``verify`` look at one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from lipforge.runtime.manifest import Manifest
+
+DEFAULT_COMMAND = "write"
+HELP = f"""Turn trained checkpoints into a bundle that runs without torch.
+
+\b
+lipforge export CHECKPOINT... --target onnx -o BUNDLE
+lipforge export verify BUNDLE
+
+The first form is short for `lipforge export {DEFAULT_COMMAND}`; see `lipforge export {DEFAULT_COMMAND} --help`.
+"""
+
+
+class DefaultCommandGroup(click.Group):
+    """A group whose first word may be left out: anything that is no sub-command goes to ``DEFAULT_COMMAND``.
+
+    A checkpoint folder that is called like a sub-command can be given as ``./verify``.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command in front unless a sub-command or the help is asked for."""
+        own = {word for option in self.get_params(ctx) for word in option.opts}
+        first = next((index for index, word in enumerate(args) if word not in own), None)
+        if first is not None and args[first] not in self.commands:
+            args = [*args[:first], DEFAULT_COMMAND, *args[first:]]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=DefaultCommandGroup, no_args_is_help=True, help=HELP)
+def export() -> None:
+    """Hold the sub-commands."""
+
+
+@export.command(DEFAULT_COMMAND)
+@click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, metavar="BUNDLE", type=click.Path(path_type=Path), help="New folder.")
+@click.option("--target", default="onnx", show_default=True, help="Kind of bundle; available now: onnx.")
+@click.option("--opset", default=17, show_default=True, help="ONNX operator set of the graphs, 13 to 18.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Largest absolute error against torch, for every output in its own unit. "
+    "[default: flow 1e-3 px, lips 1e-3, mask and colour 1e-4]",
+)
+@click.option("--name", help="Shown to the bundle's users.  [default: the folder's name]")
+@click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
+def write(
+    checkpoints: tuple[Path, ...],
+    output: Path,
+    target: str,
+    opset: int,
+    tolerance: float | None,
+    name: str | None,
+    overwrite: bool,
+) -> None:
+    """Export one audio2lips and one warp checkpoint, in any order.
+
+    A bundle is written only if ONNX Runtime reproduces torch on typical, random and extreme inputs.
+    """
+    from lipforge.export.export_bundle import ExportRequest, export_bundle
+
+    request = ExportRequest(checkpoints, output, target, opset, tolerance, name, overwrite)
+    _print_graphs(export_bundle(request))
+    click.echo(str(output))
+
+
+@export.command()
+@click.argument("bundle", metavar="BUNDLE")
+def inspect(bundle: str) -> None:
+    """Print what a bundle holds.
+
+    BUNDLE is a folder or the name of a bundle that ships.
+    """
+    from lipforge.runtime.bundle import Bundle
+
+    manifest = Bundle.load(bundle).manifest
+    click.echo(f"{manifest.name}: generator {manifest.generator}, {manifest.fps:g} frames a second, ", nl=False)
+    click.echo(f"look-ahead {manifest.lookahead_ms:g} ms")
+    for spec in ("mel", "window", "crop", "lips", "warp"):
+        values = getattr(manifest, spec).to_dict()
+        click.echo(f"{spec}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
+    _print_graphs(manifest)
+    for kind, source in manifest.source.get("checkpoints", {}).items():
+        click.echo(f"{kind} from step {source.get('step')}")
+    for tool, version in manifest.source.get("tools", {}).items():
+        click.echo(f"{tool} {version}")
+
+
+@export.command()
+@click.argument("bundle", metavar="BUNDLE")
+def verify(bundle: str) -> None:
+    """Compare a bundle on this machine with torch.
+
+    Runs each graph on the reference inputs in the bundle. BUNDLE is a folder or the name of a bundle that ships.
+    """
+    from lipforge.export.verify import verify_bundle
+
+    for report in verify_bundle(bundle):
+        click.echo(
+            f"{report.graph}.{report.output} batch {report.batch}: max {report.max_abs:.2e}, "
+            f"mean {report.mean_abs:.2e}, PSNR {report.psnr_db:.1f} dB, cosine {report.cosine:.9f}"
+        )
+    click.echo(f"{bundle}: verified")
+
+
+def _print_graphs(manifest: Manifest) -> None:
+    for name, graph in manifest.graphs.items():
+        parity = ", ".join(f"{output} {error:.1e}" for output, error in graph.parity.max_abs.items())
+        ops = ", ".join(f"{count} {op}" for op, count in graph.ops.items())
+        click.echo(f"{name}: opset {graph.opset}, {sum(graph.ops.values())} nodes ({ops})")
+        for role, entries in (("in", graph.inputs), ("out", graph.outputs)):
+            click.echo(f"  {role}: " + ", ".join(f"{t.dtype} {t.name} {list(t.shape)}" for t in entries))
+        click.echo(f"  largest error against torch: {parity}")

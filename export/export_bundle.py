@@ -1,0 +1,123 @@
+"""Checkpoints in, a verified bundle out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lipforge.export.bundle_folder import check_target, new_folder, write_reference
+from lipforge.export.onnx_file import describe_graph, save_graph
+from lipforge.export.parity import compare, worst
+from lipforge.export.plan import GraphPlan, plan_graphs, run_torch
+from lipforge.export.samples import Arrays, batches
+from lipforge.export.sources import Recipe, Sources, read_sources
+from lipforge.export.trace import DEFAULT_OPSET, to_onnx
+from lipforge.kernels.errors import ExportError
+from lipforge.runtime.manifest import REFERENCE_NAME, GraphEntry, Manifest, ParityEntry
+from lipforge.runtime.onnx_engine import OnnxEngine
+
+TARGETS = ("onnx",)
+ADVICE = " Nothing was written; if you can accept that error, raise --tolerance."
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What to export, and how.
+
+    Attributes:
+        checkpoints: one folder of each kind, in any order.
+        output: the bundle's folder.
+        target: one of ``TARGETS``.
+        opset: of the graphs.
+        tolerance: replaces the largest absolute error allowed of every output; None keeps each one's own.
+        name: shown to the bundle's users; None takes the folder's.
+        overwrite: an existing bundle may be replaced.
+    """
+
+    checkpoints: Sequence[Path]
+    output: Path
+    target: str = "onnx"
+    opset: int = DEFAULT_OPSET
+    tolerance: float | None = None
+    name: str | None = None
+    overwrite: bool = False
+
+
+def export_bundle(request: ExportRequest) -> Manifest:
+    """Export checkpoints as a bundle, or write nothing.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        InputError: a checkpoint or the output folder is not usable.
+        BackendError: the runtime's engine cannot run a graph.
+        ConfigError: the checkpoints do not fit together.
+        ExportError: the target is not available, a network cannot be exported, or its graph disagrees with torch.
+    """
+    if request.target not in TARGETS:
+        raise ExportError(f"target {request.target!r} is not available; available now: {', '.join(TARGETS)}.")
+    output = request.output.absolute()
+    check_target(output, overwrite=request.overwrite)
+    sources = read_sources(request.checkpoints)
+    plans = plan_graphs(sources.networks(), sources.recipe, request.tolerance)
+    with new_folder(output, overwrite=request.overwrite) as folder:
+        graphs: dict[str, GraphEntry] = {}
+        reference: Arrays = {}
+        for plan in plans:
+            graphs[plan.name], arrays = _export_graph(plan, sources.recipe, request.opset, folder)
+            reference |= {f"{plan.name}.{name}": array for name, array in arrays.items()}
+        write_reference(folder / REFERENCE_NAME, reference)
+        manifest = _manifest(request.name or output.name, sources, graphs)
+        manifest.write(folder)
+    return manifest
+
+
+def _export_graph(plan: GraphPlan, recipe: Recipe, opset: int, folder: Path) -> tuple[GraphEntry, Arrays]:
+    """Write and prove one graph; return its entry and the reference arrays, inputs and torch's outputs."""
+    path = folder / f"{plan.name}.onnx"
+    save_graph(to_onnx(plan, opset), plan, opset, path)
+    engine = OnnxEngine(path)  # what will run it is what proves it
+    parity: ParityEntry | None = None
+    reference: Arrays = {}
+    for inputs in batches(plan, recipe):
+        expected = _torch_outputs(plan, inputs)
+        found = compare(plan.name, engine.run(inputs), expected, plan.tolerance, ADVICE)
+        parity = found if parity is None else worst(parity, found)
+        reference = reference or {**inputs, **expected}
+    if parity is None:
+        raise ExportError(f"{plan.name}: no inputs to compare with.")
+    return describe_graph(path, parity), reference
+
+
+def _torch_outputs(plan: GraphPlan, inputs: Arrays) -> Arrays:
+    tensors = tuple(torch.from_numpy(inputs[entry.name]) for entry in plan.inputs)
+    outputs = run_torch(plan.module, tensors)
+    return {entry.name: output.numpy() for entry, output in zip(plan.outputs, outputs, strict=True)}
+
+
+def _manifest(name: str, sources: Sources, graphs: dict[str, GraphEntry]) -> Manifest:
+    recipe = sources.recipe
+    return Manifest(
+        name=name,
+        generator="warp",
+        fps=recipe.fps,
+        mel=recipe.mel,
+        window=recipe.window,
+        crop=recipe.crop,
+        lips=recipe.lips,
+        warp=recipe.warp,
+        lookahead_ms=recipe.window.lookahead_ms(recipe.mel),
+        graphs=graphs,
+        source={"checkpoints": sources.describe(), "tools": _tool_versions()},
+    )
+
+
+def _tool_versions() -> dict[str, Any]:
+    tools = ("lipforge", "torch", "onnx", "onnxruntime", "numpy")
+    return {tool: metadata.version(tool) for tool in tools}

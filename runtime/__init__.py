@@ -1,0 +1,1 @@
+"""lipforge.runtime."""

@@ -1,0 +1,106 @@
+"""A model bundle on disk: found by name or path, checked, and ready to be run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from lipforge.kernels.errors import ConfigError, InputError
+from lipforge.runtime.manifest import FILE_NAME, GraphEntry, Manifest
+from lipforge.runtime.onnx_engine import OnnxEngine
+
+DEFAULT_BUNDLE = "synth-warp"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose manifest was read and whose files were compared with their hashes.
+
+    Attributes:
+        folder: where it stands.
+        manifest: every constant that the runtime obeys.
+        paths: the ONNX file of each graph.
+    """
+
+    folder: Path
+    manifest: Manifest
+    paths: dict[str, Path]
+
+    @classmethod
+    def load(cls, path_or_name: str | Path = DEFAULT_BUNDLE) -> Bundle:
+        """Load the bundle that ships under a name, or the one in a folder.
+
+        A bare word is a shipped bundle's name if there is one, else a path; write ``./word`` for the folder.
+
+        Raises:
+            InputError: there is no such bundle, it is not a bundle, or a file is missing or damaged.
+            ConfigError: it was written by another version, or its manifest is not usable.
+        """
+        folder = _find(path_or_name)
+        manifest = Manifest.read(folder)
+        return cls(folder, manifest, {name: graph.locate(folder) for name, graph in manifest.graphs.items()})
+
+    def graph(self, name: str) -> GraphEntry:
+        """Return the manifest's entry of a graph.
+
+        Raises:
+            ConfigError: the bundle has no such graph.
+        """
+        if name not in self.manifest.graphs:
+            raise ConfigError(f"{self.folder}: has no graph {name!r}; it has {', '.join(self.manifest.graphs)}.")
+        return self.manifest.graphs[name]
+
+    def engine(self, name: str, threads: int = 1) -> OnnxEngine:
+        """Load a graph for running and compare its inputs and outputs with the manifest.
+
+        Raises:
+            ConfigError: the bundle has no such graph, or the graph is not what the manifest says.
+            BackendError: onnxruntime cannot load it.
+        """
+        entry = self.graph(name)
+        engine = OnnxEngine(self.paths[name], threads=threads)
+        for role, said, found in (
+            ("inputs", entry.inputs, engine.inputs),
+            ("outputs", entry.outputs, engine.outputs),
+        ):
+            if said != found:
+                raise ConfigError(
+                    f"{self.paths[name]}: its {role} are {_listed(found)}, the manifest says {_listed(said)}. "
+                    "Export the bundle again."
+                )
+        return engine
+
+
+def shipped_bundles() -> list[str]:
+    """Return the names of the bundles that the package brings along."""
+    folder = _shipped_folder()
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if (entry / FILE_NAME).is_file())
+
+
+def _shipped_folder() -> Path:
+    return Path(str(files("lipforge.runtime") / "bundles"))
+
+
+def _find(path_or_name: str | Path) -> Path:
+    if str(path_or_name) in shipped_bundles():
+        return _shipped_folder() / str(path_or_name)
+    path = Path(path_or_name)
+    if path.is_dir():
+        return path
+    shipped = ", ".join(shipped_bundles()) or "none"
+    if path.exists():
+        raise InputError(
+            f"--model {path}: is a file; a bundle is a folder with a {FILE_NAME}. "
+            f"Give a folder that `lipforge export` wrote, or a shipped bundle's name ({shipped})."
+        )
+    raise InputError(
+        f"--model {path}: no such bundle. Give a folder that `lipforge export` wrote, or a shipped bundle's name "
+        f"({shipped})."
+    )
+
+
+def _listed(tensors: tuple[object, ...]) -> str:
+    return ", ".join(f"{getattr(t, 'name', t)} {getattr(t, 'dtype', '')}{getattr(t, 'shape', '')}" for t in tensors)

@@ -1,0 +1,1 @@
+"""The sub-commands that only need the lean runtime."""

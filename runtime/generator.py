@@ -1,0 +1,75 @@
+"""The one protocol of every kind of generator, and the choice between them by a bundle's manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipforge.kernels.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lipforge.runtime.bundle import Bundle
+    from lipforge.runtime.faces import Face
+
+
+@dataclass(frozen=True)
+class RenderTimes:
+    """Where the last frame's time went.
+
+    Attributes:
+        prepare_ms: cropping the face and drawing its lips.
+        net_ms: the networks.
+        composite_ms: bringing their result into the picture.
+    """
+
+    prepare_ms: float = 0.0
+    net_ms: float = 0.0
+    composite_ms: float = 0.0
+
+
+class Generator(Protocol):
+    """Gives a face new lips. One per stream: it holds what it learned of the person and its buffers."""
+
+    @property
+    def times(self) -> RenderTimes:
+        """Times of the last frame."""
+
+    def observe(self, face: Face) -> None:
+        """Learn from a tracked face; called once for every face, in order, before its frame or well ahead of it."""
+
+    def prepare(self, frame: NDArray[np.uint8], face: Face) -> None:
+        """Take the frame that the next ``render`` changes.
+
+        Args:
+            frame: uint8 (H, W, 3), BGR; it is read, not kept.
+            face: the face found in it.
+        """
+
+    def render(self, window: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
+        """Move the lips of the prepared frame.
+
+        Args:
+            window: float32 (n_mels, columns): the mel columns around the frame's time.
+            out: uint8 (H, W, 3), BGR, holding the prepared frame; changed in place, only near the face.
+        """
+
+    def reset(self) -> None:
+        """Forget the person."""
+
+
+def load_generator(bundle: Bundle, threads: int = 1) -> Generator:
+    """Return the generator that the bundle's manifest names; nothing else chooses it.
+
+    Raises:
+        ConfigError: the kind is not known, or graphs and manifest do not fit each other.
+        BackendError: a graph cannot be loaded.
+    """
+    kind = bundle.manifest.generator
+    if kind == "warp":
+        from lipforge.runtime.warp_generator import WarpGenerator
+
+        return WarpGenerator(bundle, threads=threads)
+    raise ConfigError(f"{bundle.folder}: generator {kind!r} is not known; this version knows 'warp'.")

@@ -1,0 +1,72 @@
+"""An image as a video that never ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipforge.kernels.errors import InputError
+from lipforge.runtime.media.container import check_file
+from lipforge.runtime.media.video_info import PICTURE_COLOURS, VideoInfo
+from lipforge.runtime.media.video_reader import SourceFrame
+
+IMAGE_FPS = Fraction(25)
+TICKS_PER_SECOND = 12_800
+
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
+
+
+def is_image(path: Path) -> bool:
+    """Tell by its first bytes whether a file is a JPEG, PNG, BMP, TIFF or WebP image."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    return head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+class StillImage:
+    """One image, shown 25 times a second without end.
+
+    Orientation marks of cameras are obeyed. An odd width or height gets one more column or row (the last one again),
+    because H.264 players want even sizes.
+
+    Raises:
+        InputError: the file is missing or cannot be decoded.
+    """
+
+    def __init__(self, path: Path, role: str = "--face") -> None:
+        self._image = _decode(check_file(path, role), role)
+        height, width, _ = self._image.shape
+        self.info = VideoInfo(
+            width=width,
+            height=height,
+            fps=IMAGE_FPS,
+            time_base=Fraction(1, TICKS_PER_SECOND),
+            pixel_aspect=Fraction(1),
+            colours=PICTURE_COLOURS,
+            quarter_turns=0,
+            frames=0,
+        )
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        """Yield copies of the image at 25 frames a second."""
+        index = 0
+        while True:
+            yield SourceFrame(self._image.copy(), index / IMAGE_FPS, decoded=None, first_pass=False)
+            index += 1
+
+
+def _decode(path: Path, role: str) -> NDArray[np.uint8]:
+    try:
+        image = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise InputError(f"{role} {path}: the image cannot be decoded ({error.err}).") from error
+    if image is None:
+        raise InputError(f"{role} {path}: the image cannot be decoded. It is damaged or of a kind that is not known.")
+    height, width, _ = image.shape
+    padded = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    return np.ascontiguousarray(padded, dtype=np.uint8)

@@ -1,0 +1,276 @@
+"""The engine: audio and frames in, lip-synced frames with their audio out. It knows no files and no devices.
+
+The counter of the audio's samples is the only clock. A frame is shown at its ``pts``, in seconds since the first
+sample; it leaves the session together with the audio from the end of the last frame's share up to one frame period
+after its ``pts``. Shares follow each other without gap, so whoever plays or writes both has them in step.
+
+What comes out depends only on what went in, never on how the audio was cut or in which order audio and frames came.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipforge.kernels.errors import ConfigError, InputError
+from lipforge.runtime.audio_feed import AudioFeed
+from lipforge.runtime.generator import Generator, load_generator
+from lipforge.runtime.output_frame import FrameStats, Image, OutputFrame
+
+if TYPE_CHECKING:
+    from lipforge.runtime.bundle import Bundle
+    from lipforge.runtime.faces import Face
+
+__all__ = ["FrameStats", "OutputFrame", "Session", "SessionOptions", "Tracker"]
+
+
+class Tracker(Protocol):
+    """Finds the face in consecutive frames; ``lipforge.runtime.faces.FaceTracker`` is one."""
+
+    def track(self, image_bgr: Image) -> Face | None:
+        """Return the face in the next frame, or None."""
+
+    def reset(self) -> None:
+        """Forget the person."""
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a session works.
+
+    Attributes:
+        prime_ms: video that is looked at before the first frame leaves, to know the person's closed mouth from the
+            start. 0 for live use. Latency at the start only.
+        queue_ms: video that may wait for its audio; more is refused. At least ``prime_ms`` and the look-ahead fit.
+        audio_queue_ms: audio that may wait for its frames; more is refused.
+        threads: threads inside a network.
+    """
+
+    prime_ms: float = 0.0
+    queue_ms: float = 2000.0
+    audio_queue_ms: float = 60_000.0
+    threads: int = 1
+
+
+@dataclass
+class _Waiting:
+    image: Image
+    pts: Fraction
+    source: object
+    face: Face | None = None
+    track_ms: float = 0.0
+
+
+class Session:
+    """One stream. Push audio and frames in any order, iterate for what is ready, ``flush`` at the end.
+
+    Not for several threads at once. Iterating never waits: it ends when the next frame still lacks something, and can
+    be started again after the next push.
+
+    Args:
+        bundle: the model.
+        fps: frames a second of the video, above 0.
+        options: see ``SessionOptions``.
+        tracker: finds faces; the default is a new ``FaceTracker`` for the bundle's specs.
+
+    Raises:
+        ConfigError: an option is not usable.
+        BackendError: a graph or face model cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        fps: Fraction | float,
+        options: SessionOptions | None = None,
+        tracker: Tracker | None = None,
+    ) -> None:
+        self._options = options or SessionOptions()
+        self._period = 1 / _checked_fps(fps)
+        manifest = bundle.manifest
+        lookahead_ms = manifest.window.lookahead_ms(manifest.mel)
+        self.lookahead = Fraction(lookahead_ms).limit_denominator(1_000_000) / 1000
+        self._prime_frames = _frames_in(self._options.prime_ms, self._period)
+        queue_ms = max(self._options.queue_ms, self._options.prime_ms + lookahead_ms)
+        self._queue_frames = max(_frames_in(queue_ms, self._period), self._prime_frames + 1)
+        self._tracker = tracker or _default_tracker(bundle)
+        self._generator: Generator = load_generator(bundle, self._options.threads)
+        self._audio = AudioFeed(manifest.mel, manifest.window)
+        self._window = np.zeros((manifest.mel.n_mels, manifest.window.columns), np.float32)
+        self._waiting: deque[_Waiting] = deque()
+        self._tracked = 0
+        self._primed = self._prime_frames == 0
+        self._last_pts: Fraction | None = None
+        self._frames_ended = False
+        self._closed = False
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[OutputFrame]:
+        """Yield the frames that are ready, in order."""
+        while (frame := self._next()) is not None:
+            yield frame
+
+    @property
+    def audio_seconds(self) -> Fraction:
+        """Length of all audio that was pushed, in seconds."""
+        return self._audio.pushed_seconds
+
+    @property
+    def wants_frame(self) -> bool:
+        """Whether another frame fits into the queue."""
+        return not (self._closed or self._frames_ended) and len(self._waiting) < self._queue_frames
+
+    def audio_until(self, pts: Fraction) -> Fraction:
+        """Return how many seconds of audio a frame at ``pts`` waits for."""
+        return pts + max(self.lookahead, self._period)
+
+    def push_audio(self, pcm: NDArray[np.float32] | NDArray[np.int16], sample_rate_hz: int) -> None:
+        """Append audio; it is never dropped.
+
+        Args:
+            pcm: float32 in [-1, 1] or int16; (n,) or (n, channels); n may be 0. It is copied.
+            sample_rate_hz: the same for the whole session.
+
+        Raises:
+            InputError: the audio is not usable, comes after its end, or too much of it waits; nothing was appended.
+        """
+        self._check_open()
+        limit = Fraction(self._options.audio_queue_ms) / 1000
+        if self._audio.waiting_seconds > limit:
+            raise InputError(
+                f"more than {float(limit):.1f} s of audio wait for frames. Push frames and iterate the session first."
+            )
+        self._audio.push(pcm, sample_rate_hz)
+
+    def push_frame(self, image: Image, pts: Fraction | float | None = None, source: object = None) -> None:
+        """Append a frame of the video.
+
+        Args:
+            image: uint8 (H, W, 3), BGR, contiguous, writable. The session takes it over and changes it in place.
+            pts: seconds since the first audio sample, increasing; by default one frame period after the last frame.
+            source: handed back with the finished frame.
+
+        Raises:
+            InputError: the frame is not usable or the queue is full; nothing was appended.
+        """
+        self._check_open()
+        if self._frames_ended:
+            raise InputError("a frame was pushed after flush. Start a new session.")
+        if not self.wants_frame:
+            raise InputError(f"{len(self._waiting)} frames wait for audio. Push audio and iterate the session first.")
+        _check_image(image)
+        time = self._next_pts() if pts is None else Fraction(pts).limit_denominator(1_000_000)
+        if time < 0 or (self._last_pts is not None and time <= self._last_pts):
+            raise InputError(f"pts is {float(time):.6f} s after {float(self._last_pts or 0):.6f} s; it must increase.")
+        self._last_pts = time
+        self._waiting.append(_Waiting(image, time, source))
+
+    def end_audio(self) -> None:
+        """Say that no more audio comes: frames beyond its end pass through untouched, with silence."""
+        self._audio.end()
+
+    def flush(self) -> None:
+        """Say that neither audio nor frames come any more: everything that waits becomes ready."""
+        self._audio.end()
+        self._frames_ended = True
+
+    def close(self) -> None:
+        """Drop what waits and refuse everything else."""
+        self._closed = True
+        self._waiting.clear()
+
+    def _next_pts(self) -> Fraction:
+        return Fraction(0) if self._last_pts is None else self._last_pts + self._period
+
+    def _next(self) -> OutputFrame | None:
+        if not self._waiting or not self._track_ahead():
+            return None
+        head = self._waiting[0]
+        until = head.pts + self._period
+        if not self._audio.ready(head.pts, until):
+            return None
+        self._waiting.popleft()
+        self._tracked -= 1
+        return self._finish(head, until)
+
+    def _track_ahead(self) -> bool:
+        """Track the next frame, at the start as many as prime the generator; tell whether that was possible.
+
+        How far tracking is ahead of the output must not depend on when audio arrives, or the generator would know
+        more or less of the person at a given frame.
+        """
+        wanted = 1 if self._primed else self._prime_frames
+        while self._tracked < min(wanted, len(self._waiting)):
+            self._track(self._waiting[self._tracked])
+            self._tracked += 1
+        self._primed = self._primed or self._frames_ended or self._tracked >= wanted
+        return self._primed
+
+    def _track(self, frame: _Waiting) -> None:
+        start = perf_counter()
+        frame.face = self._tracker.track(frame.image)
+        if frame.face is not None:
+            self._generator.observe(frame.face)
+        frame.track_ms = 1000 * (perf_counter() - start)
+
+    def _finish(self, frame: _Waiting, until: Fraction) -> OutputFrame:
+        start = perf_counter()
+        driven = frame.face is not None and self._audio.covers(frame.pts)
+        if frame.face is not None and driven:
+            self._audio.window(frame.pts, out=self._window)
+            self._generator.prepare(frame.image, frame.face)
+            self._generator.render(self._window, out=frame.image)
+        first, samples = self._audio.take(until)
+        times = self._generator.times
+        stats = FrameStats(
+            face=frame.face is not None,
+            driven=driven,
+            track_ms=frame.track_ms,
+            prepare_ms=times.prepare_ms if driven else 0.0,
+            net_ms=times.net_ms if driven else 0.0,
+            composite_ms=times.composite_ms if driven else 0.0,
+            total_ms=frame.track_ms + 1000 * (perf_counter() - start),
+        )
+        return OutputFrame(frame.image, frame.pts, samples, first, stats, frame.source)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError("the session is closed. Start a new one.")
+
+
+def _checked_fps(fps: Fraction | float) -> Fraction:
+    if not 0 < fps <= 1000:
+        raise ConfigError(f"fps is {fps}; allowed are values above 0, up to 1000.")
+    return Fraction(fps).limit_denominator(100_000)
+
+
+def _frames_in(duration_ms: float, period: Fraction) -> int:
+    if duration_ms < 0:
+        raise ConfigError(f"a queue or look-ahead is {duration_ms} ms; allowed are 0 and more.")
+    return ceil(Fraction(duration_ms) / 1000 / period)
+
+
+def _default_tracker(bundle: Bundle) -> Tracker:
+    from lipforge.runtime.faces import FaceTracker
+
+    return FaceTracker(None, bundle.manifest.crop, bundle.manifest.lips)
+
+
+def _check_image(image: Image) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise InputError(f"image is {image.dtype}{image.shape}; allowed is uint8 (height, width, 3), BGR.")
+    if not (image.flags.c_contiguous and image.flags.writeable):
+        raise InputError("image must be contiguous and writable, because it is changed in place. Push a copy.")

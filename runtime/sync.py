@@ -1,0 +1,233 @@
+"""Lip-sync of files: the streaming engine, fed from a video or image and a sound file, written to a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipforge.kernels.errors import InputError
+from lipforge.runtime.bundle import Bundle
+from lipforge.runtime.media.audio_reader import AudioReader
+from lipforge.runtime.media.container import check_file
+from lipforge.runtime.media.output_file import OutputFile
+from lipforge.runtime.media.pingpong import PingPong
+from lipforge.runtime.media.still_image import StillImage, is_image
+from lipforge.runtime.media.video_reader import FrameSource, SourceFrame
+from lipforge.runtime.media.video_writer import EncoderOptions, VideoWriter
+from lipforge.runtime.session import OutputFrame, Session, SessionOptions, Tracker
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+PRIME_MS = 1000.0
+PRIME_BYTES = 96 << 20
+"""Most memory that the pictures which are looked at ahead may take: 1 s of 720p, 0.6 s of 1080p."""
+
+
+@dataclass(frozen=True)
+class SyncJob:
+    """What to sync, and how.
+
+    Attributes:
+        face: a video, or an image that becomes a video of 25 frames a second.
+        audio: any sound file, or a video with sound.
+        output: the video to write.
+        keep_tail: keep the rest of a video that is longer than the audio, untouched and silent.
+        overwrite: replace ``output`` if it is there.
+        encoder: how the picture is encoded.
+        threads: threads inside a network.
+    """
+
+    face: Path
+    audio: Path
+    output: Path
+    keep_tail: bool = False
+    overwrite: bool = False
+    encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a job is.
+
+    Attributes:
+        frames: written so far.
+        expected_frames: as far as the files tell beforehand; 0 if they do not.
+    """
+
+    frames: int
+    expected_frames: int
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a job did.
+
+    Attributes:
+        frames: written.
+        driven_frames: whose lips were moved.
+        faceless_frames: without a face, passed through untouched while there was audio.
+        duration_s: length of the output.
+        median_ms: engine time of a frame in its middle case: ``track``, ``prepare``, ``net``, ``composite``, ``total``.
+    """
+
+    frames: int
+    driven_frames: int
+    faceless_frames: int
+    duration_s: float
+    median_ms: dict[str, float]
+
+
+def sync(
+    job: SyncJob,
+    bundle: Bundle,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_message: Callable[[str], None] | None = None,
+    tracker: Tracker | None = None,
+) -> SyncReport:
+    """Lip-sync ``job.face`` to ``job.audio`` and write ``job.output``, which appears only when it is whole.
+
+    Args:
+        job: the files and options.
+        bundle: the model.
+        on_progress: called after every frame.
+        on_message: called with what the user should know, such as that the face models are fetched.
+        tracker: finds faces; the default is a ``FaceTracker``.
+
+    Raises:
+        InputError: a file is not usable, no face was found, or the output may not be written; nothing was written.
+        ConfigError: the model or an option is not usable.
+        BackendError: a network cannot be run.
+    """
+    inputs = (job.face, job.audio)
+    with OutputFile(job.output, inputs, overwrite=job.overwrite) as output:
+        source = _open_face(job.face)
+        with AudioReader(job.audio) as audio:
+            sound = audio.blocks()
+            first_block = next(sound)  # before the models are loaded: a file without samples is told at once
+            tracker = tracker or _face_tracker(bundle, on_message)
+            options = SessionOptions(prime_ms=_prime_ms(source), threads=job.threads)
+            tally = _Tally(_expected_frames(source, audio.info.duration_s, keep_tail=job.keep_tail), on_progress)
+            with Session(bundle, source.info.fps, options, tracker) as session:
+                session.push_audio(first_block, audio.info.sample_rate_hz)
+                frames = _synced(session, source, sound, audio.info.sample_rate_hz, keep_tail=job.keep_tail)
+                writer = VideoWriter(output.part, output.container_format, source.info, audio.info, job.encoder)
+                _write(frames, writer, tally, job.face)
+    return tally.report(source.info.fps)
+
+
+def _write(frames: Iterator[OutputFrame], writer: VideoWriter, tally: _Tally, face: Path) -> None:
+    try:
+        for frame in frames:
+            writer.write(_picture(frame), frame.pts, frame.audio)
+            tally.add(frame)
+        tally.check_faces(face)
+        writer.close()
+    except BaseException:
+        writer.abandon()
+        raise
+
+
+def _open_face(path: Path) -> FrameSource:
+    check_file(path, "--face")
+    return StillImage(path) if is_image(path) else PingPong(path)
+
+
+def _face_tracker(bundle: Bundle, on_message: Callable[[str], None] | None) -> Tracker:
+    from lipforge.runtime.faces import FaceTracker, face_models
+
+    return FaceTracker(face_models(on_message), bundle.manifest.crop, bundle.manifest.lips)
+
+
+def _prime_ms(source: FrameSource) -> float:
+    frames = PRIME_BYTES // (source.info.width * source.info.height * 3)
+    return min(PRIME_MS, float(1000 * frames / source.info.fps))
+
+
+def _expected_frames(source: FrameSource, audio_s: float, *, keep_tail: bool) -> int:
+    frames = ceil(audio_s * float(source.info.fps))
+    return max(frames, source.info.frames) if keep_tail and frames else frames
+
+
+def _synced(
+    session: Session, source: FrameSource, sound: Iterator[NDArray[np.float32]], sample_rate_hz: int, *, keep_tail: bool
+) -> Iterator[OutputFrame]:
+    """Feed the session frame by frame, with just the audio that the frame waits for."""
+    sounding = True
+    for frame in source:
+        while sounding and session.audio_seconds < session.audio_until(frame.time):
+            block = next(sound, None)
+            sounding = block is not None
+            if block is None:
+                session.end_audio()
+            else:
+                session.push_audio(block, sample_rate_hz)
+        if frame.time >= session.audio_seconds and not (keep_tail and frame.first_pass):
+            break
+        session.push_frame(frame.image, frame.time, _untouched(frame))
+        yield from session
+    session.flush()
+    yield from session
+
+
+def _untouched(frame: SourceFrame) -> VideoFrame | None:
+    return frame.decoded
+
+
+def _picture(frame: OutputFrame) -> NDArray[np.uint8] | VideoFrame:
+    """A frame that was not changed goes to the encoder as the decoder gave it, without a turn through BGR."""
+    if frame.stats.driven or frame.source is None:
+        return frame.image
+    from av.video.frame import VideoFrame as Decoded
+
+    return frame.source if isinstance(frame.source, Decoded) else frame.image
+
+
+class _Tally:
+    """Counts what was written and keeps the times for the report."""
+
+    def __init__(self, expected_frames: int, on_progress: Callable[[Progress], None] | None) -> None:
+        self._expected, self._on_progress = expected_frames, on_progress
+        self._frames = self._driven = self._faceless = 0
+        self._end = Fraction(0)
+        self._times: list[tuple[float, ...]] = []
+
+    def add(self, frame: OutputFrame) -> None:
+        stats = frame.stats
+        self._frames += 1
+        self._driven += stats.driven
+        self._faceless += not stats.face
+        self._end = frame.pts
+        if stats.driven:
+            self._times.append((stats.track_ms, stats.prepare_ms, stats.net_ms, stats.composite_ms, stats.total_ms))
+            # A sample of the past is enough for a median; memory must not grow with the video.
+            if len(self._times) >= 4096:
+                self._times = self._times[::2]
+        if self._on_progress is not None:
+            self._on_progress(Progress(self._frames, self._expected))
+
+    def check_faces(self, face: Path) -> None:
+        if self._driven == 0:
+            raise InputError(
+                f"--face {face}: no face was found in any of {self._frames} frames, so nothing was written. "
+                "The face should look roughly at the camera and be at least some 60 pixels wide."
+            )
+
+    def report(self, fps: Fraction) -> SyncReport:
+        names = ("track", "prepare", "net", "composite", "total")
+        medians = np.median(np.array(self._times), axis=0)
+        return SyncReport(
+            frames=self._frames,
+            driven_frames=self._driven,
+            faceless_frames=self._faceless,
+            duration_s=float(self._end + 1 / fps),
+            median_ms={name: round(float(value), 3) for name, value in zip(names, medians, strict=True)},
+        )

@@ -1,0 +1,107 @@
+"""Tiny checkpoints with weights that make every layer matter, and a bundle of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lipforge.export.export_bundle import ExportRequest, export_bundle
+from lipforge.export.plan import GraphPlan
+from lipforge.export.sources import Recipe
+from lipforge.kernels.spec import AudioWindowSpec, CropSpec, LipSpec, MelSpec, WarpSpec
+from lipforge.runtime.manifest import TensorEntry
+from lipforge.train.checkpoint import save_checkpoint
+from lipforge.train.models import build_network
+
+RECIPE = Recipe(25.0, MelSpec(), AudioWindowSpec(), CropSpec(), LipSpec(), WarpSpec())
+MODELS: dict[str, dict[str, Any]] = {
+    "audio2lips": {"width": 8, "hidden": 16, "components": 4},
+    "warp": {"encoder": [8, 8, 16, 16], "decoder": [16, 8, 8], "head": 4},
+}
+SPECS = {"audio2lips": ("mel", "window", "lips"), "warp": ("crop", "lips", "warp")}
+
+
+def randomise(module: nn.Module, seed: int) -> nn.Module:
+    """Give a module weights and batch-norm statistics as training leaves them: none zero, one or equal."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            spread = 1.0 / max(1, parameter[0].numel()) ** 0.5 if parameter.ndim > 1 else 0.3
+            parameter.normal_(0.0, spread, generator=generator)
+        for name, buffer in module.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.normal_(0.0, 0.2, generator=generator)
+            elif name.endswith("running_var"):
+                buffer.uniform_(0.3, 2.0, generator=generator)
+    return module.eval()
+
+
+def checkpoint_header(kind: str) -> dict[str, Any]:
+    """Return what the trainer writes into ``checkpoint.json``; a fresh copy."""
+    return copy.deepcopy(
+        {
+            "kind": kind,
+            "step": 7,
+            "model": MODELS[kind],
+            "specs": {name: getattr(RECIPE, name).to_dict() for name in SPECS[kind]},
+            "config": {},
+            "dataset": {"fps": 25, "samples": 1, "fingerprint": "tests"},
+        }
+    )
+
+
+def write_checkpoint(run: Path, kind: str, change: Callable[[dict[str, Any]], None] = lambda header: None) -> Path:
+    """Write a checkpoint with the trainer's own code; ``change`` may spoil its header."""
+    header = checkpoint_header(kind)
+    change(header)
+    network = randomise(build_network(kind, header["model"]), seed=len(kind))
+    return save_checkpoint(run, header, network.state_dict(), {})
+
+
+@pytest.fixture(scope="session")
+def audio2lips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("runs") / "audio", "audio2lips")
+
+
+@pytest.fixture(scope="session")
+def warp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("runs") / "warp", "warp")
+
+
+@pytest.fixture(scope="session")
+def bundle(audio2lips: Path, warp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported bundle, not to be changed."""
+    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    export_bundle(ExportRequest([warp, audio2lips], folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def plan_of() -> Callable[..., GraphPlan]:
+    """Plans a module of one input and one output: ``plan_of(module, channels, height, width)``."""
+
+    def plan(module: nn.Module, *sizes: int) -> GraphPlan:
+        randomise(module, seed=5)
+        with torch.no_grad():
+            output = module(torch.zeros(1, *sizes))
+        return GraphPlan(
+            name="test",
+            module=module,
+            inputs=(TensorEntry("x", "float32", ("B", *sizes)),),
+            outputs=(TensorEntry("y", "float32", ("B", *output.shape[1:])),),
+            tolerance={"y": 1e-4},
+        )
+
+    return plan
+
+
+@pytest.fixture(scope="session")
+def new_checkpoint() -> Callable[..., Path]:
+    """Writes a checkpoint of one's own: ``new_checkpoint(folder, kind, change=function)``."""
+    return write_checkpoint

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lipforge.kernels.spec import CropSpec, LipSpec
+from lipforge.train.config import Audio2LipsLossConfig, WarpLossConfig
+from lipforge.train.losses import Audio2LipsLoss, WarpLoss, facing_points, mouth_importance
+
+
+def still_batch() -> dict[str, torch.Tensor]:
+    crop = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    return {
+        "reference": crop,
+        "target": crop.clone(),
+        "flow": torch.zeros(2, 2, 96, 96),
+        "visible": torch.ones(2, 1, 96, 96),
+        "seam": torch.zeros(2, 1, 96, 96),
+    }
+
+
+def outputs(mask: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return torch.zeros(2, 2, 96, 96), torch.full((2, 1, 96, 96), mask), torch.full((2, 3, 96, 96), 0.5)
+
+
+def warp_loss(**weights: float) -> WarpLoss:
+    return WarpLoss(WarpLossConfig(**weights), CropSpec(), 6.0)
+
+
+def test_the_right_answer_costs_nothing() -> None:
+    parts = warp_loss()(outputs(), still_batch())
+    assert parts["total"] < 1e-4
+
+
+def test_flow_counts_where_the_source_is_visible_only() -> None:
+    batch = still_batch()
+    batch["flow"][:, 0] = 8.0
+    expected = mouth_importance(CropSpec()).mean() / 2  # one unit of 8 px in one of two directions
+    torch.testing.assert_close(warp_loss()(outputs(), batch)["flow"], expected)
+    batch["visible"].zero_()
+    assert warp_loss()(outputs(), batch)["flow"] == 0
+
+
+def test_mask_is_pulled_towards_what_is_hidden() -> None:
+    batch = still_batch()
+    batch["visible"].zero_()
+    loss = warp_loss()
+    assert loss(outputs(0.9), batch)["mask"] < loss(outputs(0.1), batch)["mask"]
+    assert torch.isfinite(loss(outputs(0.0), batch)["mask"])
+
+
+def test_seam_doubles_the_error_on_it() -> None:
+    batch = still_batch()
+    batch["target"][:, :, 53:56, 40:56] += 1.0
+    plain = warp_loss(gradient=0.0)(outputs(), batch)["pixel"]
+    batch["seam"][:, :, 53:56, 40:56] = 1.0
+    torch.testing.assert_close(warp_loss(gradient=0.0)(outputs(), batch)["pixel"], 2 * plain)
+    torch.testing.assert_close(warp_loss(gradient=0.0, seam=0.0)(outputs(), batch)["pixel"], plain)
+
+
+def test_weights_scale_their_terms() -> None:
+    batch = still_batch()
+    batch["flow"] += 1.0
+    batch["target"] = 1.0 - batch["target"]
+    one, other = warp_loss()(outputs(), batch), warp_loss(pixel=3.0, flow=0.0)(outputs(), batch)
+    torch.testing.assert_close(other["pixel"], 3 * one["pixel"])
+    assert other["flow"] == 0
+    torch.testing.assert_close(one["total"], sum(value for name, value in one.items() if name != "total"))
+
+
+def test_facing_points_stand_above_each_other(mouth: torch.Tensor) -> None:
+    upper, lower = facing_points(LipSpec())
+    assert len(upper) == 9
+    torch.testing.assert_close(mouth[upper, 0], mouth[lower, 0])
+    assert (mouth[lower, 1] > mouth[upper, 1]).all()
+
+
+@pytest.fixture
+def mouth() -> torch.Tensor:
+    """An open mouth in LipSpec order, float32 (N, 2)."""
+    angle = 2 * torch.pi * torch.arange(20) / 20
+    ring = torch.stack([-torch.cos(angle), -torch.sin(angle)], 1)
+    return torch.cat([2 * ring, ring])
+
+
+def audio_loss(**weights: float) -> Audio2LipsLoss:
+    return Audio2LipsLoss(Audio2LipsLossConfig(**weights), LipSpec())
+
+
+def test_gap_is_the_opening(mouth: torch.Tensor) -> None:
+    displacement = torch.zeros(1, 40, 3)
+    displacement[0, 21:30, 1] = -1.0
+    displacement[0, 31:40, 1] = 2.0
+    torch.testing.assert_close(audio_loss().gaps(displacement), torch.full((1, 9), 3.0))
+
+
+def test_missed_closure_costs_double() -> None:
+    error = torch.zeros(1, 2, 40, 3)
+    error[..., 1] = 0.1
+    shut, wide = torch.zeros(1, 2, 40, 3), torch.zeros(1, 2, 40, 3)
+    wide[:, :, 31:40, 1] = 9.0
+    loss = audio_loss()
+    torch.testing.assert_close(loss(shut + error, shut)["point"], 2 * loss(wide + error, wide)["point"])
+
+
+def test_velocity_sees_jitter_only() -> None:
+    truth = torch.randn(3, 2, 40, 3, generator=torch.Generator().manual_seed(0))
+    assert audio_loss()(truth + 1.0, truth)["velocity"] < 1e-9
+    jitter = truth.clone()
+    jitter[:, 1] += 1.0
+    assert audio_loss()(jitter, truth)["velocity"] > 0.1

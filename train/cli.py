@@ -1,0 +1,96 @@
+"""``lipforge train``: one sub-command per network, one loop under all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@dataclass(frozen=True)
+class TrainArguments:
+    """The words of a ``lipforge train`` command line."""
+
+    data: Path
+    out: Path
+    config: Path | None
+    device: str
+    resume: bool
+    minutes: float | None
+    threads: int | None
+    settings: tuple[str, ...]
+
+
+@click.group("train")
+def train() -> None:
+    """Train a network: write checkpoints into a run folder."""
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    path = click.Path(path_type=Path)
+    decorators = [
+        click.argument("settings", nargs=-1, metavar="[KEY=VALUE]..."),
+        click.option("--data", type=path, required=True, help="Dataset folder (lipforge preprocess synth writes one)."),
+        click.option("--out", type=path, required=True, help="Run folder: checkpoints and TensorBoard files."),
+        click.option("--config", type=path, default=None, help="YAML configuration; see train/configs."),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:i], npu[:i] or mps."),
+        click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out."),
+        click.option(
+            "--minutes",
+            type=click.FloatRange(min=0, min_open=True),
+            default=None,
+            help="Stop after that much training time; the learning rate then follows the clock.",
+        ),
+        click.option("--threads", type=click.IntRange(min=1), default=None, help="CPU threads of torch."),
+    ]
+    for decorate in reversed(decorators):
+        command = decorate(command)
+    return command
+
+
+@train.command("audio2lips")
+@_options
+def audio2lips(**arguments: Any) -> None:
+    """Sound to lip geometry. Settings such as loop.steps=1000 override the configuration."""
+    from lipforge.train.audio2lips_task import Audio2LipsTask
+    from lipforge.train.config import Audio2LipsConfig
+
+    _train(Audio2LipsConfig, Audio2LipsTask, TrainArguments(**arguments))
+
+
+@train.command("warp")
+@_options
+def warp(**arguments: Any) -> None:
+    """Lip geometry to motion of the picture. Settings such as loop.steps=1000 override the configuration."""
+    from lipforge.train.config import WarpConfig
+    from lipforge.train.warp_task import WarpTask
+
+    _train(WarpConfig, WarpTask, TrainArguments(**arguments))
+
+
+def _train(config_kind: Any, task_kind: Any, arguments: TrainArguments) -> None:
+    from lipforge.kernels.errors import ConfigError
+    from lipforge.train.checkpoint import load_checkpoint, newest_checkpoint
+    from lipforge.train.config import load_config
+    from lipforge.train.device import open_device, prepare_cpu
+    from lipforge.train.loop import Loop, RunOptions
+    from lipforge.train.shards import open_dataset
+
+    stored = None
+    if arguments.resume:
+        newest = newest_checkpoint(arguments.out)
+        if newest is None:
+            raise ConfigError(f"{arguments.out}: no checkpoint to resume; leave out --resume to start there.")
+        stored = load_checkpoint(newest).config
+    config = load_config(config_kind, stored=stored, file=arguments.config, overrides=arguments.settings)
+    device = open_device(arguments.device, config.loop.autocast)
+    prepare_cpu(arguments.threads)
+    dataset = open_dataset(arguments.data)
+    options = RunOptions(arguments.out, arguments.resume, arguments.minutes)
+    outcome = Loop(task_kind(dataset, config), options, device).run()
+    click.echo(str(outcome.checkpoint))
+    if outcome.interrupted:
+        raise SystemExit(130)  # what a shell reports after Ctrl-C

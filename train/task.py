@@ -1,0 +1,75 @@
+"""What a trainer brings to the loop: networks, batches, losses and validation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from lipforge.kernels.spec import Spec
+from lipforge.train.config import LoopConfig
+from lipforge.train.device import Device
+from lipforge.train.shards import Dataset
+
+Batch = dict[str, Tensor]
+Networks = dict[str, nn.Module]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A scalar to descend with one optimiser step of one network, and its parts for the log.
+
+    Attributes:
+        network: name of the network whose optimiser steps.
+        total: scalar with a graph.
+        parts: scalars to log.
+    """
+
+    network: str
+    total: Tensor
+    parts: dict[str, Tensor]
+
+
+class Task(ABC):
+    """A trainer. The loop calls it; it holds no training state of its own.
+
+    Attributes:
+        kind: name in checkpoints; the network of that name is the product.
+        dataset: what it trains on.
+        loop: settings of the loop.
+        config: the whole resolved configuration.
+        model_args: constructor arguments of the product.
+        specs: recipes that the product needs when used.
+        networks: freshly initialised networks by name.
+    """
+
+    kind: str
+    dataset: Dataset
+    loop: LoopConfig
+    config: dict[str, Any]
+    model_args: dict[str, Any]
+    specs: dict[str, Spec]
+    networks: Networks
+
+    @abstractmethod
+    def batch(self, step: int) -> Batch:
+        """Make the training batch of a step, on the CPU.
+
+        Must be a function of the seed, the data and ``step`` alone: that is why a resumed run needs no sampler state.
+        """
+
+    @abstractmethod
+    def losses(self, networks: Networks, batch: Batch) -> Iterator[Loss]:
+        """Yield losses; each is descended before the next one is computed, so adversaries can take turns."""
+
+    @abstractmethod
+    def validate(self, network: nn.Module, device: Device) -> dict[str, float]:
+        """Measure the product on held-out clips; the same samples every time."""
+
+    def images(self, network: nn.Module, device: Device) -> dict[str, Tensor]:
+        """Draw what the product does on held-out samples: RGB float32 (3, H, W) in [0, 1] by title."""
+        del network, device
+        return {}
