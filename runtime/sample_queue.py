@@ -11,6 +11,9 @@ from lipforge.kernels.errors import InputError
 
 Samples = NDArray[np.float32]
 
+SHORT_BLOCK_SAMPLES = 1024
+"""A shorter block is joined with the next one: many tiny pushes must not make reading slow."""
+
 
 class SampleQueue:
     """Consecutive float32 (n, channels) samples, numbered from 0, kept until they are dropped."""
@@ -23,9 +26,14 @@ class SampleQueue:
     def append(self, samples: Samples) -> None:
         """Append samples, float32 (n, channels)."""
         self.channels = samples.shape[1]
-        if len(samples):
+        if not len(samples):
+            return
+        if self._blocks and len(self._blocks[-1][1]) < SHORT_BLOCK_SAMPLES:
+            first, last = self._blocks.pop()
+            self._blocks.append((first, np.concatenate([last, samples])))
+        else:
             self._blocks.append((self.stop, samples))
-            self.stop += len(samples)
+        self.stop += len(samples)
 
     def read(self, start: int, stop: int) -> Samples:
         """Return the samples from ``start`` to ``stop - 1``; zeros where there are none."""

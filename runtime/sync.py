@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.errors import InputError
 from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.media.audio_reader import AudioReader
 from lipforge.runtime.media.container import check_file
@@ -22,13 +20,16 @@ from lipforge.runtime.media.still_image import StillImage, is_image
 from lipforge.runtime.media.video_reader import FrameSource, SourceFrame
 from lipforge.runtime.media.video_writer import EncoderOptions, VideoWriter
 from lipforge.runtime.session import OutputFrame, Session, SessionOptions, Tracker
+from lipforge.runtime.sync_report import Progress, SyncReport, Tally
+
+__all__ = ["Progress", "SyncJob", "SyncReport", "sync"]
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 PRIME_MS = 1000.0
-PRIME_BYTES = 96 << 20
-"""Most memory that the pictures which are looked at ahead may take: 1 s of 720p, 0.6 s of 1080p."""
+PRIME_BYTES = 64 << 20
+"""Most memory that the pictures which are looked at ahead may take: 1 s of 720p, 0.4 s of 1080p."""
 
 
 @dataclass(frozen=True)
@@ -52,38 +53,6 @@ class SyncJob:
     overwrite: bool = False
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     threads: int = 1
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a job is.
-
-    Attributes:
-        frames: written so far.
-        expected_frames: as far as the files tell beforehand; 0 if they do not.
-    """
-
-    frames: int
-    expected_frames: int
-
-
-@dataclass(frozen=True)
-class SyncReport:
-    """What a job did.
-
-    Attributes:
-        frames: written.
-        driven_frames: whose lips were moved.
-        faceless_frames: without a face, passed through untouched while there was audio.
-        duration_s: length of the output.
-        median_ms: engine time of a frame in its middle case: ``track``, ``prepare``, ``net``, ``composite``, ``total``.
-    """
-
-    frames: int
-    driven_frames: int
-    faceless_frames: int
-    duration_s: float
-    median_ms: dict[str, float]
 
 
 def sync(
@@ -115,7 +84,7 @@ def sync(
             first_block = next(sound)  # before the models are loaded: a file without samples is told at once
             tracker = tracker or _face_tracker(bundle, on_message)
             options = SessionOptions(prime_ms=_prime_ms(source), threads=job.threads)
-            tally = _Tally(_expected_frames(source, audio.info.duration_s, keep_tail=job.keep_tail), on_progress)
+            tally = Tally(_expected_frames(source, audio.info.duration_s, keep_tail=job.keep_tail), on_progress)
             with Session(bundle, source.info.fps, options, tracker) as session:
                 session.push_audio(first_block, audio.info.sample_rate_hz)
                 frames = _synced(session, source, sound, audio.info.sample_rate_hz, keep_tail=job.keep_tail)
@@ -124,7 +93,7 @@ def sync(
     return tally.report(source.info.fps)
 
 
-def _write(frames: Iterator[OutputFrame], writer: VideoWriter, tally: _Tally, face: Path) -> None:
+def _write(frames: Iterator[OutputFrame], writer: VideoWriter, tally: Tally, face: Path) -> None:
     try:
         for frame in frames:
             writer.write(_picture(frame), frame.pts, frame.audio)
@@ -189,45 +158,3 @@ def _picture(frame: OutputFrame) -> NDArray[np.uint8] | VideoFrame:
     from av.video.frame import VideoFrame as Decoded
 
     return frame.source if isinstance(frame.source, Decoded) else frame.image
-
-
-class _Tally:
-    """Counts what was written and keeps the times for the report."""
-
-    def __init__(self, expected_frames: int, on_progress: Callable[[Progress], None] | None) -> None:
-        self._expected, self._on_progress = expected_frames, on_progress
-        self._frames = self._driven = self._faceless = 0
-        self._end = Fraction(0)
-        self._times: list[tuple[float, ...]] = []
-
-    def add(self, frame: OutputFrame) -> None:
-        stats = frame.stats
-        self._frames += 1
-        self._driven += stats.driven
-        self._faceless += not stats.face
-        self._end = frame.pts
-        if stats.driven:
-            self._times.append((stats.track_ms, stats.prepare_ms, stats.net_ms, stats.composite_ms, stats.total_ms))
-            # A sample of the past is enough for a median; memory must not grow with the video.
-            if len(self._times) >= 4096:
-                self._times = self._times[::2]
-        if self._on_progress is not None:
-            self._on_progress(Progress(self._frames, self._expected))
-
-    def check_faces(self, face: Path) -> None:
-        if self._driven == 0:
-            raise InputError(
-                f"--face {face}: no face was found in any of {self._frames} frames, so nothing was written. "
-                "The face should look roughly at the camera and be at least some 60 pixels wide."
-            )
-
-    def report(self, fps: Fraction) -> SyncReport:
-        names = ("track", "prepare", "net", "composite", "total")
-        medians = np.median(np.array(self._times), axis=0)
-        return SyncReport(
-            frames=self._frames,
-            driven_frames=self._driven,
-            faceless_frames=self._faceless,
-            duration_s=float(self._end + 1 / fps),
-            median_ms={name: round(float(value), 3) for name, value in zip(names, medians, strict=True)},
-        )

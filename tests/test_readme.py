@@ -1,4 +1,4 @@
-"""What the documents tell people to type is true: every command parses, the cheap ones run, every link leads somewhere."""
+"""What the documents tell people to type is true: commands parse, the cheap ones run, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lipforge.runtime import cli
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 200
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-CHEAP = {("lipforge", "doctor"), ("lipforge", "models", "list"), ("lipforge", "--help"), ("make",), ("make", "help")}
+CHEAP = {("lipforge", "models", "list"), ("lipforge", "--help"), ("make",), ("make", "help")}
 """Commands that are also run: they are quick, and write nothing."""
 
 KNOWN_PROGRAMS = {"lipforge", "make", "pip", "python", "python3", "git", "cd", "source", "pytest"}
@@ -73,8 +73,7 @@ def test_cheap_command_runs(words: tuple[str, ...]) -> None:
     done = subprocess.run(
         command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
-    # doctor ends with 1 where the machine lacks something: it did its work all the same.
-    assert done.returncode == 0 or (words[1:] == ("doctor",) and "lipforge sync needs:" in done.stdout), done.stderr
+    assert done.returncode == 0, done.stderr
     assert done.stdout
 
 

@@ -1,9 +1,11 @@
 """A small child process around the eSpeak NG library: text in, sound and phoneme times out.
 
 eSpeak NG is GPL-3 software and stays an external program: this file runs only as a process of its own
-(``python espeak_process.py LIBRARY [DATA_DIR]``), talks JSON lines over stdin and stdout, and imports nothing of
-lipforge. Request: ``{"text", "voice", "rate_wpm", "pitch", "range"}``. Answer: ``{"sample_rate_hz", "samples",
-"phonemes": [[ipa, start_s], ...]}`` followed by ``samples`` little-endian int16 values; or ``{"error"}``.
+(``python espeak_process.py LIBRARY [DATA_DIR]``), imports nothing of lipforge, answers one request and
+ends, because the library keeps state from one text to the next and equal requests have to give equal sound.
+
+stdin: JSON ``{"text", "voice", "rate_wpm", "pitch", "range"}``. stdout: a line of JSON ``{"sample_rate_hz",
+"phonemes": [[ipa, start_s], ...]}``, then little-endian int16 samples. Errors: one line on stderr, exit code 1.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import json
 import sys
-from typing import Any, BinaryIO
+from typing import Any
 
 # Constants of speak_lib.h, eSpeak NG 1.51 and 1.52.
 _AUDIO_OUTPUT_SYNCHRONOUS = 2
@@ -42,7 +44,7 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 class Voice:
-    """The loaded library; speaks one text at a time."""
+    """The loaded library."""
 
     def __init__(self, library: str, data_dir: str | None) -> None:
         self._library = ctypes.CDLL(library)
@@ -51,6 +53,8 @@ class Voice:
         self.sample_rate_hz = int(self._library.espeak_Initialize(_AUDIO_OUTPUT_SYNCHRONOUS, 0, path, options))
         if self.sample_rate_hz <= 0:
             raise RuntimeError(f"eSpeak NG could not start with data folder {data_dir!r}")
+        if hasattr(self._library, "espeak_ng_SetRandSeed"):  # since 1.52; breath noise then repeats too
+            self._library.espeak_ng_SetRandSeed(ctypes.c_long(1))
         self._chunks: list[bytes] = []
         self._phonemes: list[tuple[str, float]] = []
         self._callback = _Callback(self._receive)  # kept: the library holds a bare pointer to it
@@ -80,21 +84,16 @@ class Voice:
         return b"".join(self._chunks), self._phonemes
 
 
-def serve(voice: Voice, requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer one request a line until the input ends."""
-    for line in requests:
-        try:
-            samples, phonemes = voice.speak(json.loads(line))
-            head = {"sample_rate_hz": voice.sample_rate_hz, "samples": len(samples) // 2, "phonemes": phonemes}
-        except (RuntimeError, KeyError, ValueError) as error:
-            samples, head = b"", {"error": str(error)}
-        answers.write(json.dumps(head).encode() + b"\n" + samples)
-        answers.flush()
+def main() -> None:
+    """Answer the request on stdin."""
+    voice = Voice(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
+    samples, phonemes = voice.speak(json.load(sys.stdin))
+    head = {"sample_rate_hz": voice.sample_rate_hz, "phonemes": phonemes}
+    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + samples)
 
 
 if __name__ == "__main__":
     try:
-        _voice = Voice(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
-    except (OSError, RuntimeError) as _error:
-        sys.exit(f"espeak: {_error}")
-    serve(_voice, sys.stdin.buffer, sys.stdout.buffer)
+        main()
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        sys.exit(str(error))

@@ -9,8 +9,6 @@ import sys
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +19,7 @@ _VARIANTS = (
     *("", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8"),
     *("+klatt", "+klatt2", "+Annie", "+Michael", "+Alicia", "+anika", "+belinda", "+ed", "+steph", "+Andy", "+linda"),
 )
+_TIMEOUT_S = 120.0
 _ACCENTS = ("en-us", "en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-029")
 
 
@@ -54,78 +53,41 @@ def sample_voice(rng: np.random.Generator) -> VoiceChoice:
 
 
 class Speaker:
-    """Owns the child process; use it as a context manager.
+    """Speaks texts, each in a child process of its own.
 
     Args:
         speech_dir: folder with the library and its data (the `speech` group of `lipforge models fetch`), or None to
             look for an installed eSpeak NG.
 
     Raises:
-        BackendError: no library was found, or it does not start.
+        BackendError: no library was found.
     """
 
     def __init__(self, speech_dir: Path | None) -> None:
         library, data = _find_library(speech_dir)
         script = str(resources.files("lipforge.preprocess.synth") / "espeak_process.py")
-        command = [sys.executable, "-P", script] if sys.version_info >= (3, 11) else [sys.executable, script]
-        self._process = subprocess.Popen(
-            [*command, library, *([data] if data else [])],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    def __enter__(self) -> Speaker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End the child process."""
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if stream:
-                stream.close()
-        self._process.terminate()
-        self._process.wait(timeout=10)
+        self._command = [sys.executable, "-I", "-S", script, library, *([data] if data else [])]
 
     def speak(self, text: str, choice: VoiceChoice) -> Speech:
-        """Speak one text.
+        """Speak one text; equal requests give equal sound.
 
         Raises:
-            BackendError: the library refuses the voice, or the process died.
+            BackendError: the library does not start, refuses the voice, or crashed.
         """
-        head, raw = self._ask({"text": text, **asdict(choice)})
+        request = json.dumps({"text": text, **asdict(choice)}).encode()
+        done = subprocess.run(self._command, input=request, capture_output=True, check=False, timeout=_TIMEOUT_S)
+        if done.returncode != 0:
+            said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
+            raise BackendError(f"speech with voice {choice.voice!r} failed: {said}")
+        line, _, raw = done.stdout.partition(b"\n")
+        head = json.loads(line)
         wave = np.frombuffer(raw, "<i2").astype(np.float32) / 32768
-        rate = int(head["sample_rate_hz"])
-        ends = [start for _, start in head["phonemes"][1:]] + [len(wave) / rate]
+        rate_hz = int(head["sample_rate_hz"])
+        ends = [start for _, start in head["phonemes"][1:]] + [len(wave) / rate_hz]
         phonemes = tuple(
             (str(ipa), float(start), float(end)) for (ipa, start), end in zip(head["phonemes"], ends, strict=True)
         )
-        return Speech(resample(wave, rate, 16_000), phonemes)
-
-    def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        process = self._process
-        if process.stdin is None or process.stdout is None:
-            raise BackendError("the speech process has no pipes")
-        try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-        except BrokenPipeError:
-            raise BackendError(self._death_note()) from None
-        line = process.stdout.readline()
-        if not line:
-            raise BackendError(self._death_note())
-        head: dict[str, Any] = json.loads(line)
-        if "error" in head:
-            raise BackendError(f"speech: {head['error']}")
-        return head, process.stdout.read(2 * head["samples"])
-
-    def _death_note(self) -> str:
-        said = self._process.stderr.read().decode(errors="replace").strip() if self._process.stderr else ""
-        return f"the speech process ended: {said or 'no message'}. Run `lipforge models fetch speech`."
+        return Speech(resample(wave, rate_hz, 16_000), phonemes)
 
 
 def _find_library(speech_dir: Path | None) -> tuple[str, str | None]:
