@@ -33,7 +33,7 @@ def synth(
     shard_clips: int,
     workers: int,
 ) -> None:
-    r"""Render talking heads with exact truth into the folder OUT.
+    """Render talking heads with exact truth into the folder OUT.
 
     Every clip is another person who speaks a text: sound, phoneme times, true lip motion, and crops of the face with
     the exact motion between them. A run that was stopped goes on where it was when started again with the same options.

@@ -8,7 +8,7 @@ from types import ModuleType
 from lipforge.kernels.errors import MissingPackageError
 
 EXTRA_OF = {
-    "torch": "train",
+    "torch": "train,export",  # whoever needs it for one needs the other next
     "omegaconf": "train",
     "tensorboard": "train",
     "onnx": "export",
@@ -16,7 +16,7 @@ EXTRA_OF = {
     "torch_npu": "npu",
     "pytest": "dev",
 }
-"""Import name of each optional package -> the extra of lipforge that installs it."""
+"""Import name of each optional package -> the extra, or extras, of lipforge that install it."""
 
 BASE_PACKAGES = ("numpy", "numba", "onnxruntime", "cv2", "av", "ffmpeg", "imageio_ffmpeg", "click", "rich")
 """Import names of what every installation has."""

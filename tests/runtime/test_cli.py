@@ -136,7 +136,7 @@ def test_missing_optional_package_gives_the_pip_line(
     monkeypatch.setitem(sys.modules, "torch", None)  # Python's own way to say that an import shall fail
     fake_command(lambda: __import__("torch.nn"))
     assert cli.main(["fake"]) == 2
-    assert "pip install 'lipforge[train]'" in capsys.readouterr().err
+    assert "pip install 'lipforge[train,export]'" in capsys.readouterr().err
 
 
 def test_torch_npu_without_cann_is_explained(fake_command: Callable, capsys: pytest.CaptureFixture[str]) -> None:
