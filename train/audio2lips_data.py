@@ -13,6 +13,7 @@ from lipforge.kernels.spec import AudioWindowSpec, MelSpec
 from lipforge.train.audio_augment import augment_audio, coloured_noise
 from lipforge.train.clips import Clip
 from lipforge.train.config import Audio2LipsDataConfig
+from lipforge.train.mel_augment import augment_mel
 from lipforge.train.sampler import Sampler, step_generator
 from lipforge.train.task import Batch
 
@@ -98,8 +99,10 @@ class Audio2LipsData:
                 prepared = self._version(int(clip), int(random.integers(self._config.augment.versions)))
             mels.append([self._windows.cut(prepared, frame + k) for k in range(2)])
             lips.append(truth)
+        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+        windows = torch.from_numpy(np.array(mels, np.float32))
         return {
-            "mel": torch.from_numpy(np.array(mels, np.float32)),
+            "mel": augment_mel(windows, self._mel.max_abs, self._config.mel, generator),
             "lips": torch.from_numpy(np.array(lips, np.float32)),
         }
 

@@ -87,12 +87,32 @@ class AudioAugmentConfig:
 
 
 @dataclass(frozen=True)
+class MelAugmentConfig:
+    """Ranges of the random changes made to mel windows.
+
+    Attributes:
+        warp: largest stretch of the mel axis, up or down: other lengths of the throat.
+        response: standard deviation of each of four smooth offsets over the bands.
+        noise: largest standard deviation of independent noise.
+        mask_share: how often a run of bands is silenced.
+        mask_bands: its largest width.
+    """
+
+    warp: float = 0.15
+    response: float = 0.25
+    noise: float = 0.3
+    mask_share: float = 0.5
+    mask_bands: float = 12.0
+
+
+@dataclass(frozen=True)
 class Audio2LipsDataConfig:
     """Where windows come from; ``silence_share`` of a batch is noise or silence with a shut mouth as truth."""
 
     validation_share: float = 0.03
     silence_share: float = 0.06
     augment: AudioAugmentConfig = field(default_factory=AudioAugmentConfig)
+    mel: MelAugmentConfig = field(default_factory=MelAugmentConfig)
 
 
 @dataclass(frozen=True)
