@@ -85,13 +85,13 @@ def fractal_noise(rng: np.random.Generator, size_px: int, falloff: float) -> F32
 def sample_appearance(person: Identity, rng: np.random.Generator) -> Appearance:
     """Draw skin, hair, colours, lights, background and lens for one head."""
     skin = _skin(person, rng)
-    teeth = np.array([235.0, 228.0, 208.0]) * rng.uniform(0.72, 1.08) + rng.normal(size=3) * 6
+    teeth = np.array([242.0, 234.0, 217.0]) * rng.uniform(0.82, 1.05) + rng.normal(size=3) * 4
     return Appearance(
         skin=skin,
         lips=_lips(skin, rng),
         teeth=np.clip(teeth, 0, 255),
         tongue=np.array([175.0, 88.0, 92.0]) * rng.uniform(0.6, 1.15),
-        cavity=np.array([70.0, 30.0, 32.0]) * rng.uniform(0.15, 1.2),
+        cavity=np.array([64.0, 24.0, 24.0]) * rng.uniform(0.2, 0.9),
         iris=np.array([[70, 50, 36], [95, 75, 50], [80, 100, 110], [60, 85, 60]][rng.integers(4)], np.float64),
         texture=_texture(rng),
         beard=_beard(rng) if person.male > 0.45 and rng.random() < 0.6 else None,
@@ -202,5 +202,5 @@ def _light(rng: np.random.Generator) -> Light:
         skin_gloss=float(gloss),
         lip_gloss=float(gloss + rng.uniform(0, 0.5) * (rng.random() < 0.6)),
         shininess=float(rng.uniform(6, 40)),
-        mouth_darkness=float(rng.uniform(1.0, 6.0)),
+        mouth_darkness=float(rng.uniform(2.0, 5.0)),
     )

@@ -89,12 +89,15 @@ class Shader:
         fill = np.clip(normal @ light.fill_direction, 0, None)[:, None]
         sky = light.ambient * (0.75 + 0.25 * normal[:, 1:2])
         lit = sky + light.key_colour * key + light.fill_colour * fill
-        half = light.key_direction + np.array([0, 0, 1.0])
-        gloss = np.clip(normal @ (half / np.linalg.norm(half)), 0, 1)[:, None] ** light.shininess
         inside = kind >= UPPER_TEETH
         teeth = (kind == UPPER_TEETH) | (kind == LOWER_TEETH)
+        # Light that the lips let in comes from everywhere: teeth show little of their own slopes and of its colour.
+        indoors = light.ambient + 0.6 * float(np.mean(light.key_colour))
+        lit = np.where(teeth[:, None], 0.3 * lit + 0.7 * indoors, lit)
+        half = light.key_direction + np.array([0, 0, 1.0])
+        gloss = np.clip(normal @ (half / np.linalg.norm(half)), 0, 1)[:, None] ** light.shininess
         behind = np.clip(lip_depth - seen.depth[mask], 0, None)
-        lit *= np.where(inside, np.exp(-light.mouth_darkness * behind * np.where(teeth, 0.25, 1.0)), 1.0)[:, None]
+        lit *= np.where(inside, np.exp(-light.mouth_darkness * behind * np.where(teeth, 0.5, 1.0)), 1.0)[:, None]
         skin_gloss = light.skin_gloss * (1 - point.lip) + light.lip_gloss * point.lip
         strength = np.where(inside[:, None], 0.1 * (kind != CAVITY)[:, None], skin_gloss)
         return colour * lit + 255 * gloss * strength
