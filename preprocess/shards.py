@@ -1,4 +1,4 @@
-"""Dataset shards: tar files of samples (webdataset layout) and the dataset's own description."""
+"""Writing datasets: shards (tar files in webdataset layout) and the dataset's own description."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,29 +40,6 @@ def write_shard(path: Path, samples: Iterable[tuple[str, dict[str, bytes]]]) -> 
     finally:
         partial.unlink(missing_ok=True)
     return count
-
-
-def read_shard(path: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yield ``(key, files by suffix)`` in order, one sample in memory at a time.
-
-    Raises:
-        InputError: the file is not a whole tar.
-    """
-    key, files = "", dict[str, bytes]()
-    try:
-        with tarfile.open(path, "r|") as tar:
-            for entry in tar:
-                name, _, suffix = entry.name.partition(".")
-                if files and name != key:
-                    yield key, files
-                    files = {}
-                key = name
-                data = tar.extractfile(entry)
-                files[suffix] = data.read() if data else b""
-    except tarfile.TarError as error:
-        raise InputError(f"{path} is not a whole shard ({error}). Make the dataset again; it resumes.") from None
-    if files:
-        yield key, files
 
 
 def write_description(folder: Path, description: dict[str, Any]) -> None:

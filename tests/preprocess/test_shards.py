@@ -10,27 +10,22 @@ from pathlib import Path
 import pytest
 
 from lipforge.kernels.errors import InputError
-from lipforge.preprocess.shards import read_description, read_shard, shard_name, write_description, write_shard
+from lipforge.preprocess.shards import read_description, shard_name, write_description, write_shard
 
 SAMPLES = [("clip-0", {"json": b"{}", "lips.npy": b"abc"}), ("clip-1", {"json": b"[]"})]
 
 
-def test_round_trip(tmp_path: Path) -> None:
-    path = tmp_path / shard_name(3)
-    assert path.name == "shard-000003.tar"
-    assert write_shard(path, SAMPLES) == 2
-    assert list(read_shard(path)) == SAMPLES
-
-
 def test_equal_samples_give_equal_files(tmp_path: Path) -> None:
     for name in ("a.tar", "b.tar"):
-        write_shard(tmp_path / name, SAMPLES)
+        assert write_shard(tmp_path / name, SAMPLES) == 2
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
 
 
 def test_other_tools_read_it_as_webdataset(tmp_path: Path) -> None:
-    write_shard(tmp_path / "a.tar", SAMPLES)
-    with tarfile.open(tmp_path / "a.tar") as tar:
+    path = tmp_path / shard_name(3)
+    write_shard(path, SAMPLES)
+    assert path.name == "shard-000003.tar"
+    with tarfile.open(path) as tar:
         assert tar.getnames() == ["clip-0.json", "clip-0.lips.npy", "clip-1.json"]
 
 
@@ -42,12 +37,6 @@ def test_a_run_that_stops_leaves_no_shard(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_shard(tmp_path / "a.tar", broken())
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.tar").write_text("not a tar " * 100)
-    with pytest.raises(InputError, match=r"a\.tar is not a whole shard"):
-        list(read_shard(tmp_path / "a.tar"))
 
 
 def test_description(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""``lipforge preprocess synth`` from the command line, on tiny datasets."""
+"""``lipforge preprocess synth`` from the command line, on tiny datasets, read back as the trainers read them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lipforge.preprocess.cli import preprocess
-from lipforge.preprocess.shards import read_description, read_shard, shard_name
+from lipforge.preprocess.shards import shard_name
 from lipforge.runtime import wheel_assets
+from lipforge.train.shards import open_dataset
 
 pytestmark = pytest.mark.network
 
@@ -38,19 +39,25 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_samples_hold_what_the_format_says(dataset: Path) -> None:
-    description = read_description(dataset)
-    assert [shard["samples"] for shard in description["shards"]] == [2, 1]
-    samples = [sample for shard in description["shards"] for sample in read_shard(dataset / shard["name"])]
-    assert [key for key, _ in samples] == [f"clip-{k:08d}" for k in range(3)]
-    for _, files in samples:
-        meta = json.loads(files["json"])
+    opened = open_dataset(dataset)
+    assert [count for _, count in opened.shards] == [2, 1]
+    samples = _read(dataset)
+    assert list(samples) == [f"clip-{k:08d}" for k in range(3)]
+    for files in samples.values():
+        meta = json.loads(files[".json"])
         frames = meta["frames"]
         assert frames == 15
-        assert np.load(io.BytesIO(files["lips.npy"])).shape == (frames, 40, 3)
-        assert len(files["wav"]) == 44 + 2 * round(0.6 * 16_000)
+        assert np.load(io.BytesIO(files[".lips.npy"])).shape == (frames, 40, 3)
+        assert len(files[".wav"]) == 44 + 2 * round(0.6 * 16_000)
         assert all(0 <= start <= end <= 0.6 for _, start, end in meta["phonemes"])
-        _check_pairs(files["pairs.npz"])
-        _check_video(files["mp4"], files["track.npz"], frames)
+        _check_pairs(files[".pairs.npz"])
+        _check_video(files[".mp4"], files[".track.npz"], frames)
+
+
+def _read(dataset: Path) -> dict[str, dict[str, bytes]]:
+    """Files of every sample by extension."""
+    extensions = {".json", ".wav", ".lips.npy", ".pairs.npz", ".mp4", ".track.npz"}
+    return {sample.key: sample.files for sample in open_dataset(dataset).read(extensions)}
 
 
 def _check_pairs(data: bytes) -> None:
@@ -79,14 +86,14 @@ def _check_video(mp4: bytes, track: bytes, frames: int) -> None:
 
 def test_starting_again_keeps_whole_shards_and_makes_the_missing_one_alike(dataset: Path) -> None:
     first, second = dataset / shard_name(0), dataset / shard_name(1)
-    made, stamp = list(read_shard(second)), first.stat().st_mtime_ns
+    made, stamp = _read(dataset), first.stat().st_mtime_ns
     second.unlink()
     assert _synth(dataset, "--video").exit_code == 0
     assert first.stat().st_mtime_ns == stamp
-    for (_, before), (_, after) in zip(made, read_shard(second), strict=True):
-        assert before["lips.npy"] == after["lips.npy"]
-        assert before["wav"] == after["wav"]
-        with np.load(io.BytesIO(before["pairs.npz"])) as a, np.load(io.BytesIO(after["pairs.npz"])) as b:
+    for before, after in zip(made.values(), _read(dataset).values(), strict=True):
+        assert before[".lips.npy"] == after[".lips.npy"]
+        assert before[".wav"] == after[".wav"]
+        with np.load(io.BytesIO(before[".pairs.npz"])) as a, np.load(io.BytesIO(after[".pairs.npz"])) as b:
             np.testing.assert_array_equal(a["images"], b["images"])
 
 
