@@ -79,7 +79,7 @@ def fractal_noise(rng: np.random.Generator, size_px: int, falloff: float) -> F32
     spectrum = np.fft.rfft2(rng.standard_normal((size_px, size_px)))
     frequency = np.hypot(np.fft.fftfreq(size_px)[:, None], np.fft.rfftfreq(size_px)[None]) + 1 / size_px
     field = np.fft.irfft2(spectrum * frequency**-falloff, s=(size_px, size_px))
-    return ((field - field.mean()) / field.std()).astype(np.float32)
+    return np.asarray((field - field.mean()) / field.std(), np.float32)
 
 
 def sample_appearance(person: Identity, rng: np.random.Generator) -> Appearance:
@@ -112,7 +112,7 @@ def _skin(person: Identity, rng: np.random.Generator) -> F64:
     african, _, caucasian = person.origins
     melanin = np.clip(rng.beta(1.0, 1.9) * 0.9 + 0.25 * african - 0.12 * caucasian, 0, 1)
     light, dark = np.array([235.0, 190.0, 165.0]), np.array([75.0, 45.0, 32.0])
-    return np.clip(light * (1 - melanin) + dark * melanin + rng.normal(size=3) * 8, 20, 250)
+    return np.asarray(np.clip(light * (1 - melanin) + dark * melanin + rng.normal(size=3) * 8, 20, 250))
 
 
 def _lips(skin: F64, rng: np.random.Generator) -> F64:
@@ -121,7 +121,7 @@ def _lips(skin: F64, rng: np.random.Generator) -> F64:
     if rng.random() < 0.3:  # lipstick
         colour = np.array([rng.uniform(110, 210), rng.uniform(20, 90), rng.uniform(30, 100)])
     opacity = rng.uniform(0.35, 1)
-    return np.clip(colour * opacity + skin * 0.97 * (1 - opacity), 10, 250)
+    return np.asarray(np.clip(colour * opacity + skin * 0.97 * (1 - opacity), 10, 250))
 
 
 def _texture(rng: np.random.Generator) -> F32:
@@ -169,7 +169,7 @@ def _hair_curtain(rng: np.random.Generator) -> tuple[F32, F32]:
     for side in (0, 1):
         x = rng.uniform(0, 0.27) * size
         edge = -5 if side == 0 else size + 5
-        outline = [(edge, -5)]
+        outline: list[tuple[float, int]] = [(edge, -5)]
         for y in range(0, size + 1, 16):
             x += rng.normal() * 3
             outline.append((x if side == 0 else size - x, y))
@@ -178,7 +178,7 @@ def _hair_curtain(rng: np.random.Generator) -> tuple[F32, F32]:
     strands = cv2.GaussianBlur(rng.standard_normal((size, size)).astype(np.float32), (0, 0), sigmaX=0.8, sigmaY=14)
     shade = 1 + 0.25 * (strands / strands.std())[..., None]
     colour = rng.uniform(10, 140) * np.array([1.0, 0.8, 0.6]) * shade
-    return cv2.GaussianBlur(opacity, (0, 0), 2)[..., None], colour.astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(opacity, (0, 0), 2)[..., None], np.float32), np.asarray(colour, np.float32)
 
 
 def _background(rng: np.random.Generator) -> F32:

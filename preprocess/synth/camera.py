@@ -27,7 +27,7 @@ class Pose:
         turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
         nod = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
         lean = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
-        return lean @ nod @ turn
+        return np.asarray(lean @ nod @ turn)
 
 
 def sample_pose(rng: np.random.Generator) -> Pose:

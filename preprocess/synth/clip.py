@@ -141,7 +141,7 @@ class ClipMaker:
         found = self._find_lips(canvas_picture(capture))
         if found is None:
             return np.full((self.studio.lip_spec.points, 2), np.nan)
-        return (found + 0.5) / OVERSAMPLING - 0.5 - np.array([CANVAS_LEFT, CANVAS_TOP])
+        return np.asarray((found + 0.5) / OVERSAMPLING - 0.5 - [CANVAS_LEFT, CANVAS_TOP], np.float64)
 
 
 def _choose_pairs(count: int, wanted: int, rng: np.random.Generator) -> list[tuple[int, int]]:

@@ -74,7 +74,8 @@ class HeadData:
     def average(self) -> F32:
         """Vertices (V, 3) of the plain young head that landmarks and rest texture coordinates refer to."""
         index = int(np.flatnonzero(self.macro_names == "caucasian-female-young")[0])
-        return self.vertices + self.macros[index]
+        average: F32 = self.vertices + self.macros[index]
+        return average
 
 
 def load_head_data(data_dir: Path, cache_dir: Path | None = None) -> HeadData:
@@ -118,7 +119,7 @@ def _parse(data_dir: Path) -> HeadData:
     remap = np.full(count, -1, np.int32)
     remap[used] = np.arange(len(used), dtype=np.int32)
     face_class = _split_cavity(part[keep], face_uv[keep], data_dir)
-    lip_mask = cv2.imread(str(data_dir / "mpfb2" / "textures" / "mpfb_lips.jpg"), cv2.IMREAD_GRAYSCALE)
+    lip_mask = _read_mask(data_dir, "mpfb_lips.jpg")
     return HeadData(
         vertices=vertices[used],
         faces=remap[faces[keep]],
@@ -130,7 +131,7 @@ def _parse(data_dir: Path) -> HeadData:
         shapes=np.stack(list(shapes.values())),
         unit_names=np.array(list(units)),
         units=np.stack(list(units.values())),
-        lip_mask=np.asarray(lip_mask, np.uint8),
+        lip_mask=lip_mask,
     )
 
 
@@ -189,10 +190,17 @@ def _head_region(vertices: F32, faces: I32) -> tuple[npt.NDArray[np.bool_], npt.
 
 def _split_cavity(part: I32, face_uv: F32, data_dir: Path) -> I32:
     """Skin triangles that the data's texture marks as the inside of the mouth become CAVITY."""
-    path = data_dir / "mpfb2" / "textures" / "mpfb_inside-mouth.jpg"
-    inside = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    inside = _read_mask(data_dir, "mpfb_inside-mouth.jpg")
     centre = face_uv.mean(1)
     height, width = inside.shape[:2]
     x = np.clip((centre[:, 0] * width).astype(int), 0, width - 1)
     y = np.clip(((1 - centre[:, 1]) * height).astype(int), 0, height - 1)
     return np.where((part == SKIN) & (inside[y, x] > 128), CAVITY, part).astype(np.int32)
+
+
+def _read_mask(data_dir: Path, name: str) -> npt.NDArray[np.uint8]:
+    path = data_dir / "mpfb2" / "textures" / name
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if picture is None:
+        raise InputError(f"{path} is missing or no picture. Run `lipforge models fetch heads` again.")
+    return np.asarray(picture, np.uint8)

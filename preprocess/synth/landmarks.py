@@ -24,7 +24,7 @@ class SurfacePoints:
 
     def locate(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """Interpolate per-vertex ``values`` (V, D) at the points; float64 (n, D)."""
-        return np.einsum("nkd,nk->nd", values[self.vertices].astype(np.float64), self.weights)
+        return np.asarray(np.einsum("nkd,nk->nd", values[self.vertices].astype(np.float64), self.weights))
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def lip_displacement(moved: F32, relaxed: F32, marks: Landmarks, spec: LipSpec) 
     eyes = marks.key.locate(relaxed)
     unit = spec.eye_distance / np.linalg.norm(eyes[0] - eyes[3])
     shift = marks.lips.locate(moved) - marks.lips.locate(relaxed)
-    return shift * unit * np.array([1.0, -1.0, -1.0])  # mesh y is up and z towards the viewer
+    return np.asarray(shift * unit * [1.0, -1.0, -1.0])  # mesh y is up and z towards the viewer
 
 
 def average_lip_motion(head: HeadData, expression: Expression, marks: Landmarks, spec: LipSpec) -> F32:
@@ -79,4 +79,4 @@ def seal_lips(relaxed: F32, head: HeadData, marks: Landmarks, spec: LipSpec) -> 
     gap = float(np.max(lips[1:half] - lips[:half:-1]))
     raise_lower = head.units[list(head.unit_names).index("mouthShrugLower")]
     per_unit = float(np.mean(marks.lips.locate(raise_lower)[spec.outer_points + half + 3 : -2, 1])) * unit
-    return relaxed + np.float32(np.clip((gap - 0.1) / per_unit, 0.0, 0.8)) * raise_lower
+    return np.asarray(relaxed + np.clip((gap - 0.1) / per_unit, 0.0, 0.8) * raise_lower, np.float32)

@@ -44,7 +44,7 @@ def _is_seen(where: F32, reference: Capture) -> npt.NDArray[np.bool_]:
         neighbour = depth[np.clip(y + dy, 0, last), np.clip(x + dx, 0, last)]
         seen |= np.abs(neighbour - where[:, 2]) < _NEIGHBOUR
     inside = (where[:, :2] > -3).all(1) & (where[:, :2] < last + 3).all(1)
-    return seen & inside
+    return np.asarray(seen & inside)
 
 
 def _average_down(

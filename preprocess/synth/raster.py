@@ -114,4 +114,4 @@ def sample_bilinear(texture: F32, x: F32, y: F32) -> F32:
 def interpolate(values: npt.NDArray[np.floating], faces: I32, seen: Visible, mask: npt.NDArray[np.bool_]) -> F32:
     """Interpolate per-vertex values (V, D) at the masked pixels; float32 (n, D)."""
     corners = values[faces[seen.triangle[mask]]]
-    return np.einsum("nkd,nk->nd", corners, seen.weights[mask]).astype(np.float32)
+    return np.asarray(np.einsum("nkd,nk->nd", corners, seen.weights[mask]), np.float32)

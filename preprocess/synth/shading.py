@@ -73,7 +73,7 @@ class Shader:
         if look.curtain is not None:
             opacity, colour = (cv2.resize(x, (size, size)) for x in look.curtain)
             picture = picture * (1 - opacity[..., None]) + colour * opacity[..., None]
-        return picture
+        return np.asarray(picture, np.float32)
 
     def _surface(
         self, seen: Visible, mask: npt.NDArray[np.bool_], normals: F32, look: Appearance, lip_depth: float
@@ -100,7 +100,7 @@ class Shader:
         lit *= np.where(inside, np.exp(-light.mouth_darkness * behind * np.where(teeth, 0.5, 1.0)), 1.0)[:, None]
         skin_gloss = light.skin_gloss * (1 - point.lip) + light.lip_gloss * point.lip
         strength = np.where(inside[:, None], 0.1 * (kind != CAVITY)[:, None], skin_gloss)
-        return colour * lit + 255 * gloss * strength
+        return np.asarray(colour * lit + 255 * gloss * strength)
 
     def _material(self, point: _Points, look: Appearance) -> npt.NDArray[np.float64]:
         kind, texture = point.kind, sample_bilinear(look.texture, point.texel[:, 0], point.texel[:, 1])
@@ -131,7 +131,7 @@ def _paint_teeth(rest: F32, teeth: npt.NDArray[np.float64]) -> npt.NDArray[np.fl
     """Rows of teeth with thin darker gaps, found on the rest mesh so that they move with it."""
     across = np.abs(((rest[:, 0] / _TOOTH_WIDTH) % 1) - 0.5) * 2
     gap = 1 - 0.28 * np.clip((across - 0.75) * 4, 0, 1)
-    return teeth * gap[:, None]
+    return np.asarray(teeth * gap[:, None])
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,8 @@ class _Points:
     def __init__(self, shader: Shader, seen: Visible, mask: npt.NDArray[np.bool_], kind: npt.NDArray[np.int32]) -> None:
         head = shader._head
         weights = seen.weights[mask][:, :, None]
-        uv = (head.face_uv[seen.triangle[mask]] * weights).sum(1)
-        size = shader._lip_mask.shape[0]
+        uv = np.asarray((head.face_uv[seen.triangle[mask]] * weights).sum(1), np.float32)
+        size = np.float32(shader._lip_mask.shape[0])
         lip = sample_bilinear(shader._lip_mask, uv[:, 0] * size, (1 - uv[:, 1]) * size)
         lip[kind != SKIN] = 0
         object.__setattr__(self, "kind", kind)
@@ -161,4 +161,4 @@ def apply_lens(picture: F32, look: Appearance) -> npt.NDArray[np.float64]:
     lens = look.lens
     tone = (np.clip(picture, 0, 255) / 255) ** lens.gamma
     seen = np.clip((tone - 0.5) * lens.contrast + 0.5, 0, 1) * 255 + lens.brightness
-    return cv2.GaussianBlur(seen, (0, 0), lens.blur_px) if lens.blur_px else seen
+    return np.asarray(cv2.GaussianBlur(seen, (0, 0), lens.blur_px) if lens.blur_px else seen, np.float64)

@@ -81,7 +81,7 @@ class Speaker:
             raise BackendError(f"speech with voice {choice.voice!r} failed: {said}")
         line, _, raw = done.stdout.partition(b"\n")
         head = json.loads(line)
-        wave = np.frombuffer(raw, "<i2").astype(np.float32) / 32768
+        wave = np.asarray(np.frombuffer(raw, "<i2") / 32768, np.float32)
         rate_hz = int(head["sample_rate_hz"])
         ends = [start for _, start in head["phonemes"][1:]] + [len(wave) / rate_hz]
         phonemes = tuple(

@@ -162,7 +162,7 @@ def _blend(events: list[_Event], time: npt.NDArray[np.float64]) -> npt.NDArray[n
             target[UNIT_INDEX[name]] = value
         curves += weight * target
         total += weight
-    return curves / total
+    return np.asarray(curves / total)
 
 
 def _holds(
