@@ -146,9 +146,10 @@ class _Points:
     def __init__(self, shader: Shader, seen: Visible, mask: npt.NDArray[np.bool_], kind: npt.NDArray[np.int32]) -> None:
         head = shader._head
         weights = seen.weights[mask][:, :, None]
-        uv = np.asarray((head.face_uv[seen.triangle[mask]] * weights).sum(1), np.float32)
-        size = np.float32(shader._lip_mask.shape[0])
-        lip = sample_bilinear(shader._lip_mask, uv[:, 0] * size, (1 - uv[:, 1]) * size)
+        uv = (head.face_uv[seen.triangle[mask]] * weights).sum(1)
+        uv[:, 1] = 1 - uv[:, 1]  # the data counts v upwards
+        texel = np.asarray(uv * shader._lip_mask.shape[0], np.float32)
+        lip = sample_bilinear(shader._lip_mask, texel[:, 0], texel[:, 1])
         lip[kind != SKIN] = 0
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "lip", lip)
