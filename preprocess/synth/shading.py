@@ -34,7 +34,7 @@ class Shader:
         self._head = head
         self._rest = head.average
         mask = cv2.GaussianBlur(head.lip_mask, (0, 0), 1.5).astype(np.float32) / 255
-        self._lip_mask = np.ascontiguousarray(mask[..., None])
+        self._lip_mask: F32 = np.asarray(mask[..., None], np.float32, order="C")
         self._mouth_y = self._find_mouth_height()
         texel = TEXTURE_PX / TEXTURE_SPAN
         self._texel_xy = np.stack(
