@@ -5,13 +5,17 @@ The steps for a batch of ``lanes`` neighbouring columns, and what makes them fas
 1. *Blocks.* The signal is cut into blocks of one hop and transposed: row m of ``blocks`` holds sample m of all blocks.
    Sample ``hop * q + m`` of columns f, f + 1, ... is then the run ``blocks[m][q], blocks[m][q + 1], ...``: one vector
    load, although the columns overlap.
-2. *First and second pass.* The real transform of n_fft samples is a complex one of ``points = n_fft / 2`` (even samples
-   as real, odd ones as imaginary part). With ``points = first * second`` it is two passes of short transforms with a
-   rotation between them (Cooley and Tukey).
-3. *Split.* The complex spectrum Z is turned into that of the real signal:
-   ``X[k] = (Z[k] + conj Z[-k]) / 2 - i w^k (Z[k] - conj Z[-k]) / 2`` with ``w = exp(-2 pi i / n_fft)``. The halves are
-   in the window already. X[k] and X[points - k] come from the same two numbers, and only their amplitudes are kept.
-4. *Bands.* Of each filter only the taps that are not zero are summed; then logarithm, scale and clip.
+2. *First pass.* The real transform of n_fft samples is a complex one of ``points = n_fft / 2`` (even samples as real,
+   odd ones as imaginary part). With ``points = first * second`` it is two passes of short transforms with a rotation
+   between them (Cooley and Tukey).
+3. *Second pass and split.* The complex spectrum Z is turned into that of the real signal:
+   ``X[f] = (Z[f] + conj Z[-f]) / 2 - i w^f (Z[f] - conj Z[-f]) / 2`` with ``w = exp(-2 pi i / n_fft)``. The halves are
+   in the window already. X[f] and X[points - f] come from the same two numbers. A transform of the second pass makes
+   the frequencies k, k + first, k + 2 first, ..., and the one of ``first - k`` their mirrors: the two are done
+   together, and only amplitudes go back to memory.
+4. *Bands.* Of each filter only the taps that are not zero are summed. The logarithms follow in a loop of their own:
+   a sum and a logarithm are long chains of instructions that wait for each other, and short loops let the CPU overlap
+   the chains of several bands.
 
 ``spectrum`` holds, for each of ``points`` complex numbers, ``lanes`` real and then ``lanes`` imaginary parts.
 """
@@ -24,7 +28,7 @@ from dataclasses import dataclass
 from llvmlite import ir
 from numba.core import cgutils
 
-from lipforge.kernels.simd.dft import dft, multiply
+from lipforge.kernels.simd.dft import Complex, dft, multiply
 from lipforge.kernels.simd.logarithm import split_logarithm
 from lipforge.kernels.simd.transpose import COLUMNS, ROWS, transpose_tile
 from lipforge.kernels.simd.vectors import INDEX, Value, VectorCode, codelet
@@ -73,13 +77,13 @@ class MelShape:
 
     @property
     def split_table(self) -> int:
-        """Offset of the factors of the split, ``-i w^k`` for k up to points / 2."""
+        """Offset of the factors of the split, ``-i w^f`` for all points."""
         return self.rotation_table + 2 * self.points
 
     @property
     def level_table(self) -> int:
         """Offset of floor, scale of the exponent, scale of log(mantissa), offset, lowest, highest."""
-        return self.split_table + 2 * (self.points // 2 + 1)
+        return self.split_table + 2 * self.points
 
     @property
     def weight_table(self) -> int:
@@ -93,7 +97,7 @@ class MelShape:
 
     @property
     def tile_scratch(self) -> int:
-        """Offset of a batch's finished columns, for a batch with fewer columns than lanes."""
+        """Offset of the sums of all bands, ``lanes`` each; also of the levels of a batch with fewer columns."""
         return self.block_scratch + self.hop_samples * self.block_row
 
 
@@ -103,9 +107,10 @@ class MelCodelets:
 
     transpose: Callable[..., None]
     first_pass: Callable[..., None]
-    second_pass: Callable[..., None]
-    split: Callable[..., None]
+    middle: Callable[..., None]
+    pair: Callable[..., None]
     band: Callable[..., None]
+    level: Callable[..., None]
 
 
 def mel_codelets(shape: MelShape) -> MelCodelets:
@@ -114,9 +119,10 @@ def mel_codelets(shape: MelShape) -> MelCodelets:
     return MelCodelets(
         transpose=codelet(COLUMNS, 2, 3, _transpose(shape)),
         first_pass=codelet(lanes, 2, 1, _first_pass(shape)),
-        second_pass=codelet(lanes, 1, 1, _second_pass(shape)),
-        split=codelet(lanes, 2, 1, _split(shape)),
-        band=codelet(lanes, 3, 4, _band(shape)),
+        middle=codelet(lanes, 2, 0, _middle(shape)),
+        pair=codelet(lanes, 2, 1, _pair(shape)),
+        band=codelet(lanes, 2, 4, _band(shape)),
+        level=codelet(lanes, 3, 2, _level(shape)),
     )
 
 
@@ -155,66 +161,100 @@ def _first_pass(shape: MelShape) -> Callable[..., None]:
     return body
 
 
-def _second_pass(shape: MelShape) -> Callable[..., None]:
-    lanes = shape.lanes
+def _middle(shape: MelShape) -> Callable[..., None]:
+    def body(code: VectorCode, tables: Value, scratch: Value) -> None:
+        """Second pass and split of the two transforms that are their own mirrors, 0 and first / 2.
 
-    def body(code: VectorCode, scratch: Value, k: Value) -> None:
-        """Transform what the first pass left for its frequency k, in place: spectrum[k + first * j] is frequency that."""
-        places = [code.index(k, 2 * lanes, 2 * lanes * shape.first * n) for n in range(shape.second)]
-        x = [_load_pair(code, scratch, place) for place in places]
-        for y, place in zip(dft(code, x), places, strict=True):
-            _store_pair(code, y, scratch, place)
+        Frequencies 0 and ``points`` stay as they are: no filter uses them.
+        """
+        zero, half = ir.Constant(INDEX, 0), ir.Constant(INDEX, shape.first // 2)
+        z = _second_pass(code, shape, scratch, zero)
+        for j in range(1, shape.second // 2 + 1):
+            _split(code, shape, tables, scratch, (z[j], zero, j), (z[-j], zero, shape.second - j))
+        z = _second_pass(code, shape, scratch, half)
+        for j in range(shape.second // 2):
+            _split(code, shape, tables, scratch, (z[j], half, j), (z[-1 - j], half, shape.second - 1 - j))
 
     return body
 
 
-def _split(shape: MelShape) -> Callable[..., None]:
+def _pair(shape: MelShape) -> Callable[..., None]:
     def body(code: VectorCode, tables: Value, scratch: Value, k: Value) -> None:
-        """Replace the real parts of spectrum[k] and spectrum[points - k] by the amplitudes (squares) at k, points - k."""
-        mirror = code.builder.sub(INDEX(shape.points), k)
-        here, there = code.index(k, 2 * shape.lanes), code.index(mirror, 2 * shape.lanes)
-        z, m = _load_pair(code, scratch, here), _load_pair(code, scratch, there)
-        even = code.add(z[0], m[0]), code.subtract(z[1], m[1])
-        odd = code.subtract(z[0], m[0]), code.add(z[1], m[1])
-        turned = multiply(code, odd, _broadcast_pair(code, tables, code.index(k, 2, shape.split_table)))
-        for combine, place in ((code.add, here), (code.subtract, there)):
-            real, imaginary = combine(even[0], turned[0]), combine(even[1], turned[1])
-            power = code.multiply_add(real, real, code.multiply(imaginary, imaginary))
-            code.store(power if shape.squared else code.sqrt(power), scratch, place)
+        """Second pass and split of the transforms k and first - k; 0 < k < first / 2."""
+        mirror = code.builder.sub(ir.Constant(INDEX, shape.first), k)
+        z, m = _second_pass(code, shape, scratch, k), _second_pass(code, shape, scratch, mirror)
+        for j in range(shape.second):
+            _split(code, shape, tables, scratch, (z[j], k, j), (m[-1 - j], mirror, shape.second - 1 - j))
 
     return body
+
+
+def _second_pass(code: VectorCode, shape: MelShape, scratch: Value, k: Value) -> list[Complex]:
+    """Return frequencies k, k + first, k + 2 * first, ... of the complex spectrum."""
+    return dft(code, [_load_pair(code, scratch, _place(code, shape, k, n)) for n in range(shape.second)])
+
+
+def _place(code: VectorCode, shape: MelShape, k: Value, j: int) -> Value:
+    """Return the index of frequency ``k + first * j`` in the spectrum."""
+    return code.index(k, 2 * shape.lanes, 2 * shape.lanes * shape.first * j)
+
+
+def _split(
+    code: VectorCode,
+    shape: MelShape,
+    tables: Value,
+    scratch: Value,
+    low: tuple[Complex, Value, int],
+    high: tuple[Complex, Value, int],
+) -> None:
+    """Write the amplitudes (or their squares) of two mirrored frequencies, each (Z, k, j), where their real parts go."""
+    (z, k, j), (m, _, _) = low, high
+    even = code.add(z[0], m[0]), code.subtract(z[1], m[1])
+    odd = code.subtract(z[0], m[0]), code.add(z[1], m[1])
+    factor = _broadcast_pair(code, tables, code.index(k, 2, shape.split_table + 2 * shape.first * j))
+    turned = multiply(code, odd, factor)
+    for combine, (_, at, step) in ((code.add, low), (code.subtract, high)):
+        real, imaginary = combine(even[0], turned[0]), combine(even[1], turned[1])
+        power = code.multiply_add(real, real, code.multiply(imaginary, imaginary))
+        code.store(power if shape.squared else code.sqrt(power), scratch, _place(code, shape, at, step))
 
 
 def _band(shape: MelShape) -> Callable[..., None]:
-    def body(
-        code: VectorCode, tables: Value, scratch: Value, out: Value, bin_: Value, tap: Value, taps: Value, to: Value
-    ) -> None:
-        """Write one band: ``taps`` weights from weight ``tap`` on times the amplitudes from ``bin_`` on, as levels."""
-        total = cgutils.alloca_once_value(code.builder, code.constant(0.0))
-        code.builder.store(code.constant(0.0), total)
-        with cgutils.for_range(code.builder, taps) as loop:
-            place = code.builder.add(bin_, loop.index)
-            amplitude = code.load(scratch, code.index(place, 2 * shape.lanes))
-            weight = code.broadcast(tables, code.index(code.builder.add(tap, loop.index), 1, shape.weight_table))
-            code.builder.store(code.multiply_add(amplitude, weight, code.builder.load(total)), total)
+    def body(code: VectorCode, tables: Value, scratch: Value, bin_: Value, tap: Value, taps: Value, to: Value) -> None:
+        """Sum ``taps`` weights from weight ``tap`` on times the amplitudes from ``bin_`` on, into scratch."""
+        builder = code.builder
+        total = cgutils.alloca_once(builder, code.floats)
+        builder.store(code.constant(0.0), total)
+        with cgutils.for_range(builder, taps) as loop:
+            amplitude = code.load(scratch, code.index(builder.add(bin_, loop.index), 2 * shape.lanes))
+            weight = code.broadcast(tables, code.index(builder.add(tap, loop.index), 1, shape.weight_table))
+            builder.store(code.multiply_add(amplitude, weight, builder.load(total)), total)
+        code.store(builder.load(total), scratch, to)
+
+    return body
+
+
+def _level(shape: MelShape) -> Callable[..., None]:
+    def body(code: VectorCode, tables: Value, scratch: Value, out: Value, source: Value, to: Value) -> None:
+        """Turn a band's sums into levels."""
         floor, octave, neper, offset, lowest, highest = (
             code.broadcast(tables, ir.Constant(INDEX, shape.level_table + i)) for i in range(6)
         )
-        exponent, logarithm = split_logarithm(code, code.maximum(code.builder.load(total), floor))
+        exponent, logarithm = split_logarithm(code, code.maximum(code.load(scratch, source), floor))
         level = code.multiply_add(exponent, octave, code.multiply_add(logarithm, neper, offset))
         code.store(code.maximum(code.minimum(level, highest), lowest), out, to)
 
     return body
 
 
-def _load_pair(code: VectorCode, pointer: Value, index: Value) -> tuple[Value, Value]:
+def _load_pair(code: VectorCode, pointer: Value, index: Value) -> Complex:
     return code.load(pointer, index), code.load(pointer, code.index(index, 1, code.lanes))
 
 
-def _store_pair(code: VectorCode, pair: tuple[Value, Value], pointer: Value, index: Value) -> None:
+def _store_pair(code: VectorCode, pair: Complex, pointer: Value, index: Value) -> None:
     code.store(pair[0], pointer, index)
     code.store(pair[1], pointer, code.index(index, 1, code.lanes))
 
 
-def _broadcast_pair(code: VectorCode, pointer: Value, index: Value) -> tuple[Value, Value]:
+def _broadcast_pair(code: VectorCode, pointer: Value, index: Value) -> Complex:
     return code.broadcast(pointer, index), code.broadcast(pointer, code.index(index, 1, 1))

@@ -40,9 +40,10 @@ OVERLAP: int
 TILE: int
 transpose: Callable[..., None]
 first_pass: Callable[..., None]
-second_pass: Callable[..., None]
-split: Callable[..., None]
+middle: Callable[..., None]
+pair: Callable[..., None]
 band: Callable[..., None]
+level: Callable[..., None]
 columns: Callable[..., None]
 
 
@@ -77,16 +78,17 @@ def _columns(
                 transpose(signal, scratch, first + (start + block) * HOP, block, sample)
         for n in range(SECOND):
             first_pass(tables, scratch, n)
-        for k in range(FIRST):
-            second_pass(scratch, k)
-        for k in range(1, POINTS // 2 + 1):
-            split(tables, scratch, k)
+        middle(tables, scratch)
+        for k in range(1, FIRST // 2):
+            pair(tables, scratch, k)
+        for i in range(bands):
+            band(tables, scratch, taps[i, 0], taps[i, 1], taps[i, 2], TILE + i * LANES)
         if used == LANES:
             for i in range(bands):
-                band(tables, scratch, out, taps[i, 0], taps[i, 1], taps[i, 2], i * row + to + start)
+                level(tables, scratch, out, TILE + i * LANES, i * row + to + start)
         else:
             for i in range(bands):
-                band(tables, scratch, scratch, taps[i, 0], taps[i, 1], taps[i, 2], TILE + i * LANES)
+                level(tables, scratch, scratch, TILE + i * LANES, TILE + i * LANES)
                 for lane in range(used):
                     out[i, to + start + lane] = scratch[TILE + i * LANES + lane]
 
@@ -157,7 +159,7 @@ def tables_for(spec: AnyMelSpec, shape: MelShape) -> tuple[Floats, NDArray[np.in
     window = 0.5 * (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft))  # with the halves of the split
     turns = np.outer(np.arange(shape.second), np.arange(shape.first)) / shape.points
     rotation = np.exp(-2j * np.pi * turns)
-    split = -1j * np.exp(-2j * np.pi * np.arange(shape.points // 2 + 1) / n_fft)
+    split = -1j * np.exp(-2j * np.pi * np.arange(shape.points) / n_fft)
     levels = [
         recipe.floor,
         recipe.scale * math.log10(2.0),
