@@ -22,13 +22,14 @@ The steps for a batch of ``lanes`` neighbouring columns, and what makes them fas
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
 from numba.core import cgutils
 
-from lipforge.kernels.simd.dft import Complex, dft, multiply
+from lipforge.kernels.simd.dft import FACTORS, Complex, Slots, dft, multiply
 from lipforge.kernels.simd.logarithm import split_logarithm
 from lipforge.kernels.simd.transpose import COLUMNS, ROWS, transpose_tile
 from lipforge.kernels.simd.vectors import INDEX, Value, VectorCode, codelet
@@ -143,20 +144,21 @@ def _first_pass(shape: MelShape) -> Callable[..., None]:
 
     def body(code: VectorCode, tables: Value, scratch: Value, n: Value) -> None:
         """Transform points n, n + second, n + 2 * second, ... and rotate."""
-        x = []
-        for i in range(shape.first):
+
+        def read(i: int) -> Complex:
             block, sample = divmod(step * i, shape.hop_samples)
-            parts = []
-            for part in (0, 1):
-                row = code.index(n, 2 * shape.block_row, shape.block_scratch + (sample + part) * shape.block_row + block)
-                weight = code.broadcast(tables, code.index(n, 2, step * i + part))
-                parts.append(code.multiply(code.load(scratch, row), weight))
-            x.append((parts[0], parts[1]))
-        for k, y in enumerate(dft(code, x)):
-            rotation = code.index(n, 2 * shape.first, shape.rotation_table + 2 * k)
-            if k:
-                y = multiply(code, y, _broadcast_pair(code, tables, rotation))
-            _store_pair(code, y, scratch, code.index(n, 2 * lanes * shape.first, 2 * lanes * k))
+            real, imaginary = (windowed(sample + part, block, step * i + part) for part in (0, 1))
+            return real, imaginary
+
+        def windowed(sample: int, block: int, position: int) -> Value:
+            row = code.index(n, 2 * shape.block_row, shape.block_scratch + sample * shape.block_row + block)
+            return code.multiply(code.load(scratch, row), code.broadcast(tables, code.index(n, 2, position)))
+
+        slots = Slots(scratch, lambda k: code.index(n, 2 * lanes * shape.first, 2 * lanes * k))
+        for row in dft(code, shape.first, read, slots):
+            for k, y in row.items():
+                rotation = code.index(n, 2 * shape.first, shape.rotation_table + 2 * k)
+                slots.store(code, multiply(code, y, _broadcast_pair(code, tables, rotation)) if k else y, k)
 
     return body
 
@@ -168,30 +170,40 @@ def _middle(shape: MelShape) -> Callable[..., None]:
         Frequencies 0 and ``points`` stay as they are: no filter uses them.
         """
         zero, half = ir.Constant(INDEX, 0), ir.Constant(INDEX, shape.first // 2)
-        z = _second_pass(code, shape, scratch, zero)
+        z = dict(ChainMap(*_second_pass(code, shape, scratch, zero)))
         for j in range(1, shape.second // 2 + 1):
-            _split(code, shape, tables, scratch, (z[j], zero, j), (z[-j], zero, shape.second - j))
-        z = _second_pass(code, shape, scratch, half)
+            _split(code, shape, tables, scratch, (z[j], zero, j), (z[shape.second - j], zero, shape.second - j))
+        z = dict(ChainMap(*_second_pass(code, shape, scratch, half)))
         for j in range(shape.second // 2):
-            _split(code, shape, tables, scratch, (z[j], half, j), (z[-1 - j], half, shape.second - 1 - j))
+            last = shape.second - 1 - j
+            _split(code, shape, tables, scratch, (z[j], half, j), (z[last], half, last))
 
     return body
 
 
 def _pair(shape: MelShape) -> Callable[..., None]:
+    factor = FACTORS[shape.second][0]
+
     def body(code: VectorCode, tables: Value, scratch: Value, k: Value) -> None:
         """Second pass and split of the transforms k and first - k; 0 < k < first / 2."""
         mirror = code.builder.sub(ir.Constant(INDEX, shape.first), k)
-        z, m = _second_pass(code, shape, scratch, k), _second_pass(code, shape, scratch, mirror)
-        for j in range(shape.second):
-            _split(code, shape, tables, scratch, (z[j], k, j), (m[-1 - j], mirror, shape.second - 1 - j))
+        low = _second_pass(code, shape, scratch, k)
+        # The mirror of j is last - j, so a row's mirrors are the row that is as far from the other end.
+        high = _second_pass(code, shape, scratch, mirror, range(factor - 1, -1, -1))
+        last = shape.second - 1
+        for row, mirrored in zip(low, high, strict=True):
+            for j, z in row.items():
+                _split(code, shape, tables, scratch, (z, k, j), (mirrored[last - j], mirror, last - j))
 
     return body
 
 
-def _second_pass(code: VectorCode, shape: MelShape, scratch: Value, k: Value) -> list[Complex]:
-    """Return frequencies k, k + first, k + 2 * first, ... of the complex spectrum."""
-    return dft(code, [_load_pair(code, scratch, _place(code, shape, k, n)) for n in range(shape.second)])
+def _second_pass(
+    code: VectorCode, shape: MelShape, scratch: Value, k: Value, rows: Sequence[int] | None = None
+) -> Iterator[dict[int, Complex]]:
+    """Print frequencies ``k + first * j`` of the complex spectrum; yields rows {j: frequency}."""
+    slots = Slots(scratch, lambda n: _place(code, shape, k, n))
+    return dft(code, shape.second, lambda n: slots.load(code, n), slots, rows)
 
 
 def _place(code: VectorCode, shape: MelShape, k: Value, j: int) -> Value:
@@ -245,15 +257,6 @@ def _level(shape: MelShape) -> Callable[..., None]:
         code.store(code.maximum(code.minimum(level, highest), lowest), out, to)
 
     return body
-
-
-def _load_pair(code: VectorCode, pointer: Value, index: Value) -> Complex:
-    return code.load(pointer, index), code.load(pointer, code.index(index, 1, code.lanes))
-
-
-def _store_pair(code: VectorCode, pair: Complex, pointer: Value, index: Value) -> None:
-    code.store(pair[0], pointer, index)
-    code.store(pair[1], pointer, code.index(index, 1, code.lanes))
 
 
 def _broadcast_pair(code: VectorCode, pointer: Value, index: Value) -> Complex:

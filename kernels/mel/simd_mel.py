@@ -9,17 +9,18 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipforge.kernels.mel import codelets
 from lipforge.kernels.mel.codelets import MelShape, mel_codelets
 from lipforge.kernels.mel.emphasis import emphasise_padded
 from lipforge.kernels.mel.filterbank import band_taps
 from lipforge.kernels.mel.recipe import AnyMelSpec, recipe_of
-from lipforge.kernels.simd.specialise import specialised
+from lipforge.kernels.simd.specialise import source_digest, specialised
 
 Floats = NDArray[np.float32]
 
@@ -123,7 +124,8 @@ class MelKernel:
 def kernel_for(shape: MelShape) -> MelKernel:
     """Return the compiled loops of a shape; numba compiles them, or finds them on disk, on their first call."""
     name = f"{2 * shape.points}_{shape.hop_samples}_{shape.lanes}{'_squared' if shape.squared else ''}"
-    codelets = mel_codelets(shape)
+    name += f"_{source_digest(codelets.__file__)}"
+    printed = mel_codelets(shape)
     names: dict[str, Any] = {
         "LANES": shape.lanes,
         "HOP": shape.hop_samples,
@@ -132,7 +134,7 @@ def kernel_for(shape: MelShape) -> MelKernel:
         "SECOND": shape.second,
         "OVERLAP": shape.overlap,
         "TILE": shape.tile_scratch,
-        **{field: getattr(codelets, field) for field in codelets.__dataclass_fields__},
+        **{field.name: getattr(printed, field.name) for field in fields(printed)},
     }
     made = specialised(_columns, f"columns_{name}", **names)
     return MelKernel(made, specialised(_whole, f"whole_{name}", columns=made, **names))

@@ -23,7 +23,4 @@ Rules that keep results the same on every machine and for every lane count:
 A codelet is *straight-line* code: Python loops in it run while the code is printed and unroll it; loops at run time
 are ordinary numba loops around it. To see what LLVM made of it, compile and print
 ``list(function.inspect_asm().values())[0]``.
-
-numba's disk cache knows the file of a compiled function, not the files of the codelets in it: after editing a codelet
-run ``make clean``.
 """

@@ -3,21 +3,84 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from lipforge.kernels.simd.vectors import Value, VectorCode
 
 Complex = tuple[Value, Value]
 
-SIZES = (2, 4, 5, 10, 20)
-"""Transforms that ``dft`` can print."""
+Read = Callable[[int], Complex]
+"""Prints what makes one input."""
 
 
-def dft(code: VectorCode, x: list[Complex]) -> list[Complex]:
-    """Print ``y[k] = sum over n of x[n] exp(-2 pi i n k / len(x))`` for one of ``SIZES``."""
-    direct = {2: _dft2, 4: _dft4, 5: _dft5}
-    if len(x) in direct:
-        return direct[len(x)](code, x)
-    return _good_thomas(code, x, {10: 2, 20: 4}[len(x)], 5)
+@dataclass(frozen=True)
+class Slots:
+    """Memory for the complex numbers of one transform.
+
+    Attributes:
+        pointer: to float32.
+        place: gives the index of number n: ``lanes`` real parts, and the imaginary parts behind them.
+    """
+
+    pointer: Value
+    place: Callable[[int], Value]
+
+    def load(self, code: VectorCode, n: int) -> Complex:
+        """Print the loads of number n."""
+        return load_complex(code, self.pointer, self.place(n))
+
+    def store(self, code: VectorCode, value: Complex, n: int) -> None:
+        """Print the stores of number n."""
+        store_complex(code, value, self.pointer, self.place(n))
+
+
+def load_complex(code: VectorCode, pointer: Value, index: Value) -> Complex:
+    """Print the loads of a real vector and of the imaginary one behind it."""
+    return code.load(pointer, index), code.load(pointer, code.index(index, 1, code.lanes))
+
+
+def store_complex(code: VectorCode, value: Complex, pointer: Value, index: Value) -> None:
+    """Print the stores of a real vector and of the imaginary one behind it."""
+    code.store(value[0], pointer, index)
+    code.store(value[1], pointer, code.index(index, 1, code.lanes))
+
+
+FACTORS = {10: (2, 5), 20: (4, 5)}
+"""Sizes that are split, into factors without a common divisor. Sizes 2, 4 and 5 are printed directly."""
+
+
+def dft(
+    code: VectorCode, size: int, read: Read, slots: Slots, rows: Sequence[int] | None = None
+) -> Iterator[dict[int, Complex]]:
+    """Print ``y[k] = sum over n of x[n] exp(-2 pi i n k / size)``.
+
+    This is Good and Thomas's prime-factor algorithm: a table of transforms along one factor, then along the other, with
+    nothing in between. A table of 20 complex vectors does not fit into the registers. Left alone, LLVM mixes all
+    transforms and moves every number to the stack and back several times; so the table is parked in ``slots`` by hand,
+    and fences keep one short transform from starting before the one before it has ended.
+
+    Args:
+        code: prints.
+        size: 10 or 20.
+        read: gives x[n]; may read slot n.
+        slots: ``size`` places. When a row is given out, the slots of its k are free.
+        rows: order of the second step's transforms; row a gives the k that are a modulo the first factor.
+
+    Yields:
+        {k: y[k]} of one row.
+    """
+    first, second = FACTORS[size]
+    for b in range(second):
+        code.fence()
+        inputs = [(second * a + first * b) % size for a in range(first)]
+        for n, y in zip(inputs, _direct(code, [read(n) for n in inputs]), strict=True):
+            slots.store(code, y, n)
+    for a in range(first) if rows is None else rows:
+        code.fence()
+        row = _direct(code, [slots.load(code, (second * a + first * b) % size) for b in range(second)])
+        # The index that is a modulo the first factor and b modulo the second (Chinese remainder theorem).
+        yield {next(k for k in range(size) if (k % first, k % second) == (a, b)): y for b, y in enumerate(row)}
 
 
 def multiply(code: VectorCode, x: Complex, y: Complex) -> Complex:
@@ -46,16 +109,8 @@ def _subtract_turned(code: VectorCode, x: Complex, y: Complex) -> Complex:
     return code.add(x[0], y[1]), code.subtract(x[1], y[0])
 
 
-def _good_thomas(code: VectorCode, x: list[Complex], rows: int, columns: int) -> list[Complex]:
-    """Good and Thomas's prime-factor algorithm: sizes without a common factor need no factors between the stages."""
-    size = rows * columns
-    stage = [dft(code, [x[(columns * a + rows * b) % size] for a in range(rows)]) for b in range(columns)]
-    y: list[Complex] = [x[0]] * size
-    for a in range(rows):
-        for b, value in enumerate(dft(code, [stage[b][a] for b in range(columns)])):
-            # The index that is a modulo rows and b modulo columns (Chinese remainder theorem).
-            y[next(k for k in range(size) if k % rows == a and k % columns == b)] = value
-    return y
+def _direct(code: VectorCode, x: list[Complex]) -> list[Complex]:
+    return {2: _dft2, 4: _dft4, 5: _dft5}[len(x)](code, x)
 
 
 def _dft2(code: VectorCode, x: list[Complex]) -> list[Complex]:

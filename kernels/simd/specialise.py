@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
 
 from lipforge.kernels.compiled import compiled
+
+
+def source_digest(*files: str) -> str:
+    """Return a short name for the present text of the vector code's generator and of more source files.
+
+    Part of a copy's name, it makes numba forget machine code made by an earlier version of a codelet: numba itself
+    looks only at the file in which a compiled function stands.
+    """
+    generator = sorted(Path(__file__).parent.glob("*.py"))
+    text = b"".join(path.read_bytes() for path in [*generator, *map(Path, files)])
+    return sha256(text).hexdigest()[:12]
 
 
 def specialised(template: Callable[..., Any], name: str, **names: Any) -> Callable[..., Any]:
@@ -18,7 +31,7 @@ def specialised(template: Callable[..., Any], name: str, **names: Any) -> Callab
 
     Args:
         template: a function at module level that is not compiled itself.
-        name: of the copy; two copies that differ in ``names`` must differ in it.
+        name: of the copy; two copies that differ in ``names`` must differ in it, see ``source_digest``.
         **names: what the copy sees instead of, or in addition to, the globals of the template's module.
     """
     original = cast(FunctionType, template)

@@ -105,6 +105,15 @@ class VectorCode:
         """Return the smaller of each pair; ``b`` where they cannot be compared."""
         return self.builder.select(self.builder.fcmp_ordered("<", a, b), a, b)
 
+    def fence(self) -> None:
+        """Keep LLVM from moving loads and stores across this place; prints no instruction.
+
+        In long straight-line code LLVM likes to load everything first, runs out of registers and saves what it loaded
+        to the stack.
+        """
+        nothing = ir.FunctionType(ir.VoidType(), [])
+        self.builder.asm(nothing, "", "~{memory}", [], side_effect=True)
+
     def _vector_at(self, pointer: Value, index: Value) -> Value:
         return self.builder.bitcast(self.builder.gep(pointer, [index]), self.floats.as_pointer())
 
