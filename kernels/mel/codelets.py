@@ -22,7 +22,6 @@ The steps for a batch of ``lanes`` neighbouring columns, and what makes them fas
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -170,39 +169,51 @@ def _middle(shape: MelShape) -> Callable[..., None]:
         Frequencies 0 and ``points`` stay as they are: no filter uses them.
         """
         zero, half = ir.Constant(INDEX, 0), ir.Constant(INDEX, shape.first // 2)
-        z = dict(ChainMap(*_second_pass(code, shape, scratch, zero)))
-        for j in range(1, shape.second // 2 + 1):
-            _split(code, shape, tables, scratch, (z[j], zero, j), (z[shape.second - j], zero, shape.second - j))
-        z = dict(ChainMap(*_second_pass(code, shape, scratch, half)))
-        for j in range(shape.second // 2):
-            last = shape.second - 1 - j
-            _split(code, shape, tables, scratch, (z[j], half, j), (z[last], half, last))
+        for k, whole in ((zero, shape.second), (half, shape.second - 1)):
+            slots = _slots(code, shape, scratch, k)
+            for row in _second_pass(code, shape, slots):
+                _park(code, slots, row)
+            for j in range(1 if k is zero else 0, shape.second // 2 + 1 if k is zero else shape.second // 2):
+                code.fence()
+                mirror = whole - j
+                _split(code, shape, tables, scratch, (slots.load(code, j), k, j), (slots.load(code, mirror), k, mirror))
 
     return body
 
 
 def _pair(shape: MelShape) -> Callable[..., None]:
-    factor = FACTORS[shape.second][0]
+    rows = FACTORS[shape.second][0]
+    last = shape.second - 1
 
     def body(code: VectorCode, tables: Value, scratch: Value, k: Value) -> None:
         """Second pass and split of the transforms k and first - k; 0 < k < first / 2."""
         mirror = code.builder.sub(ir.Constant(INDEX, shape.first), k)
-        low = _second_pass(code, shape, scratch, k)
+        low, high = _slots(code, shape, scratch, k), _slots(code, shape, scratch, mirror)
         # The mirror of j is last - j, so a row's mirrors are the row that is as far from the other end.
-        high = _second_pass(code, shape, scratch, mirror, range(factor - 1, -1, -1))
-        last = shape.second - 1
-        for row, mirrored in zip(low, high, strict=True):
-            for j, z in row.items():
-                _split(code, shape, tables, scratch, (z, k, j), (mirrored[last - j], mirror, last - j))
+        lows, highs = _second_pass(code, shape, low), _second_pass(code, shape, high, range(rows - 1, -1, -1))
+        for row in lows:
+            _park(code, low, row)
+            mirrors = next(highs)
+            for j in row:
+                _split(code, shape, tables, scratch, (low.load(code, j), k, j), (mirrors[last - j], mirror, last - j))
 
     return body
 
 
+def _slots(code: VectorCode, shape: MelShape, scratch: Value, k: Value) -> Slots:
+    """Return where the second pass's transform k stands: number n goes in, frequency ``k + first * n`` comes out."""
+    return Slots(scratch, lambda n: _place(code, shape, k, n))
+
+
+def _park(code: VectorCode, slots: Slots, row: dict[int, Complex]) -> None:
+    for j, value in row.items():
+        slots.store(code, value, j)
+
+
 def _second_pass(
-    code: VectorCode, shape: MelShape, scratch: Value, k: Value, rows: Sequence[int] | None = None
+    code: VectorCode, shape: MelShape, slots: Slots, rows: Sequence[int] | None = None
 ) -> Iterator[dict[int, Complex]]:
-    """Print frequencies ``k + first * j`` of the complex spectrum; yields rows {j: frequency}."""
-    slots = Slots(scratch, lambda n: _place(code, shape, k, n))
+    """Print one of the second pass's transforms; yields rows {j: frequency ``k + first * j``}."""
     return dft(code, shape.second, lambda n: slots.load(code, n), slots, rows)
 
 

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from lipforge.kernels.compiled import compiled
 
+MAGNITUDE, INFINITE = np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
+"""Of the bits of a float32: all but the sign, and what infinity has there; "not a number" has more."""
+
 Samples = NDArray[np.float32]
 Emphasised = NDArray[Any]
 """float32 for the vector code, float64 for the plain one. Computed in float64, rounded once."""
@@ -18,14 +21,15 @@ Emphasised = NDArray[Any]
 def first_bad_sample(audio: Samples) -> int:
     """Return the position of the first sample that is not finite, or -1."""
     bits = audio.view(np.uint32)
-    bad = 0
+    largest = np.uint32(0)
     for i in range(bits.shape[0]):  # without a way out of the loop, so that it vectorises
-        bad += (bits[i] & 0x7F800000) == 0x7F800000
-    if bad:
-        for i in range(bits.shape[0]):
-            if (bits[i] & 0x7F800000) == 0x7F800000:
-                return i
-    return -1
+        largest = max(largest, bits[i] & MAGNITUDE)
+    if largest < INFINITE:
+        return -1
+    position = 0
+    while bits[position] & MAGNITUDE < INFINITE:
+        position += 1
+    return position
 
 
 @compiled
@@ -43,10 +47,12 @@ def emphasise_chunk(
         out: float32 or float64.
         to: where the first one goes.
     """
-    before = previous if start == 0 else np.float64(audio[start - 1])
-    out[to] = np.float64(audio[start]) - preemphasis * before
-    for i in range(1, count):
-        out[to + i] = np.float64(audio[start + i]) - preemphasis * np.float64(audio[start + i - 1])
+    first = previous if start == 0 else np.float64(audio[start - 1])
+    out[to] = np.float64(audio[start]) - preemphasis * first
+    # Slices start at 0, so numba need not ask whether an index counts from the end, and the loop vectorises.
+    now, before, target = audio[start + 1 : start + count], audio[start : start + count - 1], out[to + 1 : to + count]
+    for i in range(count - 1):
+        target[i] = np.float64(now[i]) - preemphasis * np.float64(before[i])
 
 
 @compiled

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,8 +13,8 @@ from lipforge.kernels.mel.codelets import MelShape
 from lipforge.kernels.mel.emphasis import emphasise_padded
 from lipforge.kernels.mel.numba_mel import mel_columns
 from lipforge.kernels.mel.plan import plan_for
-from lipforge.kernels.mel.recipe import AnyMelSpec, recipe_of
-from lipforge.kernels.mel.simd_mel import SEGMENT_COLUMNS, kernel_for, shape_for, tables_for
+from lipforge.kernels.mel.recipe import AnyMelSpec, MelRecipe, recipe_of
+from lipforge.kernels.mel.simd_mel import SEGMENT_COLUMNS, Floats, kernel_for, shape_for, tables_for
 from lipforge.kernels.simd.cpu import native_lanes
 
 ALIGNMENT = 64
@@ -40,12 +42,12 @@ class SimdEngine:
 
     dtype: np.dtype[Any] = np.dtype(np.float32)
 
-    def __init__(self, spec: AnyMelSpec, shape: MelShape) -> None:
-        self._recipe, self._shape = recipe_of(spec), shape
+    def __init__(self, recipe: MelRecipe, shape: MelShape, tables: Floats, taps: NDArray[np.int64]) -> None:
+        self._recipe, self._shape = recipe, shape
         self._kernel = kernel_for(shape)
-        self._tables, self._taps = tables_for(spec, shape)
+        self._tables, self._taps = tables, taps
         # Zeros: lanes without a column are computed too, and must not hold numbers that are slow to compute with.
-        self._scratch = _aligned_zeros(shape.tile_scratch + self._recipe.n_mels * shape.lanes)
+        self._scratch = _aligned_zeros(shape.tile_scratch + recipe.n_mels * shape.lanes)
         self.spare_samples = 4 * shape.hop_samples
 
     def columns(self, signal: NDArray[Any], first: int, count: int, out: NDArray[np.float32], to: int) -> None:
@@ -109,11 +111,19 @@ def engine_for(spec: AnyMelSpec, lanes: int | None = None) -> MelEngine:
     Raises:
         ConfigError: the recipe is not usable.
     """
-    shape = shape_for(spec, lanes or native_lanes())
-    return PlainEngine(spec) if shape is None else SimdEngine(spec, shape)
+    return _maker(spec, lanes or native_lanes())()
+
+
+@functools.lru_cache(maxsize=16)
+def _maker(spec: AnyMelSpec, lanes: int) -> Callable[[], MelEngine]:
+    """Return what makes an engine; looking a spec up costs microseconds, so this is the only time that it is done."""
+    shape = shape_for(spec, lanes)
+    if shape is None:
+        return functools.partial(PlainEngine, spec)
+    return functools.partial(SimdEngine, recipe_of(spec), shape, *tables_for(spec, shape))
 
 
 def _aligned_zeros(size: int) -> NDArray[np.float32]:
     memory = np.zeros(size + ALIGNMENT // 4, np.float32)
-    skip = -memory.ctypes.data % ALIGNMENT // 4
+    skip = -memory.__array_interface__["data"][0] % ALIGNMENT // 4
     return memory[skip : skip + size]

@@ -154,7 +154,6 @@ def shape_for(spec: AnyMelSpec, lanes: int) -> MelShape | None:
     return MelShape(lanes, recipe.hop_samples, first, SECOND_PASS, recipe.squared)
 
 
-@functools.lru_cache(maxsize=16)
 def tables_for(spec: AnyMelSpec, shape: MelShape) -> tuple[Floats, NDArray[np.int64]]:
     """Return (tables, taps) of ``_columns``; read-only by convention, as numba compiles anew for read-only arrays."""
     recipe, n_fft = recipe_of(spec), 2 * shape.points
