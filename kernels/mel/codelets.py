@@ -230,7 +230,7 @@ def _split(
     low: tuple[Complex, Value, int],
     high: tuple[Complex, Value, int],
 ) -> None:
-    """Write the amplitudes (or their squares) of two mirrored frequencies, each (Z, k, j), where their real parts go."""
+    """Write the amplitudes (or squares) of two mirrored frequencies, each (Z, k, j), over their real parts."""
     (z, k, j), (m, _, _) = low, high
     even = code.add(z[0], m[0]), code.subtract(z[1], m[1])
     odd = code.subtract(z[0], m[0]), code.add(z[1], m[1])
@@ -246,7 +246,7 @@ def _band(shape: MelShape) -> Callable[..., None]:
     def body(code: VectorCode, tables: Value, scratch: Value, bin_: Value, tap: Value, taps: Value, to: Value) -> None:
         """Sum ``taps`` weights from weight ``tap`` on times the amplitudes from ``bin_`` on, into scratch."""
         builder = code.builder
-        total = cgutils.alloca_once(builder, code.floats)
+        total = cgutils.alloca_once(builder, code.floats)  # type: ignore[no-untyped-call]
         builder.store(code.constant(0.0), total)
         with cgutils.for_range(builder, taps) as loop:
             amplitude = code.load(scratch, code.index(builder.add(bin_, loop.index), 2 * shape.lanes))

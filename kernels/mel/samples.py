@@ -25,12 +25,12 @@ def checked_audio(audio: Any, first_sample: int = 0) -> NDArray[np.float32]:
     if not isinstance(audio, np.ndarray) or audio.dtype != np.float32 or audio.ndim != 1:
         got = f"{audio.dtype.name} {audio.shape}" if isinstance(audio, np.ndarray) else type(audio).__name__
         raise InputError(f"audio must be a float32 array of shape (samples,), mono, in [-1, 1], not {got}.")
-    if not audio.flags.carray:  # numba would compile everything again for such an array
-        audio = audio.copy()
-    bad = first_bad_sample(audio)
+    # For strided or read-only arrays numba would compile everything again.
+    samples: NDArray[np.float32] = audio if audio.flags.carray else audio.copy()
+    bad = first_bad_sample(samples)
     if bad >= 0:
-        raise InputError(f"audio holds {audio[bad]} at sample {first_sample + bad}; samples must be finite.")
-    return audio
+        raise InputError(f"audio holds {samples[bad]} at sample {first_sample + bad}; samples must be finite.")
+    return samples
 
 
 def check_length(samples: int, spec: AnyMelSpec) -> None:

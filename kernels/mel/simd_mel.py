@@ -1,6 +1,6 @@
 """Mel columns by vector code: the compiled loops around the codelets, and their tables.
 
-``_columns`` and ``_whole`` are templates: ``kernel_for`` compiles a copy for each shape, in which the names declared
+``_columns`` and ``_whole`` are templates: ``kernel_for`` compiles a copy for each shape, in which the names set
 below are that shape's numbers and codelets.
 """
 
@@ -31,21 +31,15 @@ SECOND_PASS = 20
 SEGMENT_COLUMNS = 32
 """Columns that ``_whole`` makes between two fillings of its segment, which stays in the first-level cache."""
 
-# What follows is different in each copy.
-LANES: int
-HOP: int
-POINTS: int
-FIRST: int
-SECOND: int
-OVERLAP: int
-TILE: int
-transpose: Callable[..., None]
-first_pass: Callable[..., None]
-middle: Callable[..., None]
-pair: Callable[..., None]
-band: Callable[..., None]
-level: Callable[..., None]
-columns: Callable[..., None]
+
+def _of_the_copy(*arguments: Any) -> None:
+    """Stands for a codelet in the templates, which nobody calls."""
+    raise NotImplementedError(f"only copies made by kernel_for are called, not with {arguments}")
+
+
+# What each copy has its own of.
+LANES = HOP = POINTS = FIRST = SECOND = OVERLAP = TILE = 0
+transpose = first_pass = middle = pair = band = level = columns = _of_the_copy
 
 
 def _columns(

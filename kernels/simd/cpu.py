@@ -15,9 +15,10 @@ def cpu_features() -> frozenset[str]:
     from llvmlite import binding
     from numba.core import config
 
-    if config.CPU_FEATURES is None:
+    chosen: str | None = getattr(config, "CPU_FEATURES", None)
+    if chosen is None:
         return frozenset(name for name, there in binding.get_host_cpu_features().items() if there)
-    return frozenset(name[1:] for name in config.CPU_FEATURES.split(",") if name.startswith("+"))
+    return frozenset(name[1:] for name in chosen.split(",") if name.startswith("+"))
 
 
 def native_lanes() -> int:

@@ -119,9 +119,8 @@ class VectorCode:
 
     def _call(self, name: str, *operands: Value) -> Value:
         signature = ir.FunctionType(self.floats, [self.floats] * len(operands))
-        function = cgutils.get_or_insert_function(
-            self.builder.module, signature, f"llvm.{name}.v{self.lanes}f32"
-        )
+        name = f"llvm.{name}.v{self.lanes}f32"
+        function = cgutils.get_or_insert_function(self.builder.module, signature, name)  # type: ignore[no-untyped-call]
         return self.builder.call(function, operands)
 
 
