@@ -168,15 +168,17 @@ def _middle(shape: MelShape) -> Callable[..., None]:
 
         Frequencies 0 and ``points`` stay as they are: no filter uses them.
         """
-        zero, half = ir.Constant(INDEX, 0), ir.Constant(INDEX, shape.first // 2)
-        for k, whole in ((zero, shape.second), (half, shape.second - 1)):
+        second = shape.second
+        own = ((0, second, range(1, second // 2 + 1)), (shape.first // 2, second - 1, range(second // 2)))
+        for number, whole, js in own:
+            k = ir.Constant(INDEX, number)
             slots = _slots(code, shape, scratch, k)
             for row in _second_pass(code, shape, slots):
                 _park(code, slots, row)
-            for j in range(1 if k is zero else 0, shape.second // 2 + 1 if k is zero else shape.second // 2):
+            for j in js:  # the mirror of j is whole - j
                 code.fence()
-                mirror = whole - j
-                _split(code, shape, tables, scratch, (slots.load(code, j), k, j), (slots.load(code, mirror), k, mirror))
+                low, high = slots.load(code, j), slots.load(code, whole - j)
+                _split(code, shape, tables, scratch, (low, k, j), (high, k, whole - j))
 
     return body
 

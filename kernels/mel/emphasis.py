@@ -14,7 +14,11 @@ MAGNITUDE, INFINITE = np.uint32(0x7FFFFFFF), np.uint32(0x7F800000)
 
 Samples = NDArray[np.float32]
 Emphasised = NDArray[Any]
-"""float32 for the vector code, float64 for the plain one. Computed in float64, rounded once."""
+"""float32 for the vector code, float64 for the plain one.
+
+Computed in float64 and rounded once: neighbouring samples of speech nearly cancel, and a product rounded to float32
+before the difference alone costs 3e-5 in the finished mel.
+"""
 
 
 @compiled
