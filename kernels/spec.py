@@ -75,6 +75,38 @@ class MelSpec(Spec):
 
 
 @dataclass(frozen=True)
+class WhisperMelSpec(Spec):
+    """Log-mel recipe of Whisper (``audio.py`` of the published code): 80 mel bands, or 128 since large-v3.
+
+    Column k is centred on sample ``k * hop_samples``, the signal reflected at both ends; as published, the last of the
+    ``1 + n // hop_samples`` columns is dropped. A value is ``(log10(power) + 4) / 4``, where power is not less than
+    ``power_floor``.
+
+    Whisper then raises everything that lies more than ``range_log10`` decades below a maximum. ``clamp`` says which:
+
+    * ``"global"``: the maximum of the whole signal, as published. A stream cannot know it, so ``MelStream`` refuses it.
+    * ``"running"``: the maximum of all columns up to and including the column itself. Causal, so that a stream gives
+      the same columns as the whole signal at once; from the signal's loudest column on it equals ``"global"``.
+    * ``"none"``: no clamp; what the other two are made from.
+    """
+
+    sample_rate_hz: int = 16_000
+    n_fft: int = 400
+    hop_samples: int = 160
+    n_mels: int = 80
+    fmin_hz: float = 0.0
+    fmax_hz: float = 8000.0
+    power_floor: float = 1e-10
+    range_log10: float = 8.0
+    clamp: Literal["global", "running", "none"] = "global"
+
+    @property
+    def columns_per_second(self) -> float:
+        """Mel columns in one second of audio (100 for the default recipe)."""
+        return self.sample_rate_hz / self.hop_samples
+
+
+@dataclass(frozen=True)
 class AudioWindowSpec(Spec):
     """Which mel columns drive the video frame shown at time t.
 

@@ -1,4 +1,4 @@
-"""Log-mel spectrograms of the Wav2Lip recipe, of whole signals and of streams."""
+"""Log-mel spectrograms of the Wav2Lip and the Whisper recipe, of whole signals and of streams."""
 
 from __future__ import annotations
 

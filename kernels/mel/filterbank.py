@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.spec import MelSpec
+from lipforge.kernels.mel.recipe import AnyMelSpec
 
 # Slaney's mel scale (Auditory Toolbox, 1998): linear up to 1 kHz, then 27 steps for each factor of 6.4.
 HZ_PER_MEL = 200.0 / 3.0
@@ -14,7 +16,7 @@ BREAK_MEL = BREAK_HZ / HZ_PER_MEL
 LOG_STEP = np.log(6.4) / 27.0
 
 
-def slaney_filterbank(spec: MelSpec) -> NDArray[np.float64]:
+def slaney_filterbank(spec: AnyMelSpec) -> NDArray[np.float64]:
     """Return the triangular filters, each with unit area over Hz.
 
     Args:
@@ -30,6 +32,25 @@ def slaney_filterbank(spec: MelSpec) -> NDArray[np.float64]:
     rising = (bins_hz - low) / (centre - low)
     falling = (high - bins_hz) / (high - centre)
     return np.asarray(np.maximum(0.0, np.minimum(rising, falling)) * (2.0 / (high - low)))
+
+
+@functools.lru_cache(maxsize=8)
+def band_taps(spec: AnyMelSpec) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return the non-zero part of every filter.
+
+    Returns:
+        first_bin: int64 (n_mels,), first FFT bin of a filter.
+        first_weight: int64 (n_mels + 1,), where a filter's weights start in ``weights``.
+        weights: float64 (taps,), the weights of all filters one after the other.
+    """
+    filters = slaney_filterbank(spec)
+    # An edge that falls on a bin may leave a rounding error there.
+    spans = [np.flatnonzero(band > 1e-12 * filters.max()) for band in filters]
+    taps = [int(span[-1] - span[0] + 1) if span.size else 0 for span in spans]
+    first_bin = [int(span[0]) if span.size else 0 for span in spans]
+    weights = [band[start : start + count] for band, start, count in zip(filters, first_bin, taps, strict=True)]
+    first_weight = np.concatenate([[0], np.cumsum(taps)]).astype(np.int64)
+    return np.array(first_bin, np.int64), first_weight, np.concatenate(weights)
 
 
 def _hz_to_mel(hz: float) -> float:

@@ -33,7 +33,8 @@ def mel_columns(
     first_bin: NDArray[np.int64],
     first_weight: NDArray[np.int64],
     weights: Array,
-    levels: tuple[float, float, float, float],
+    levels: tuple[float, float, float, float, float],
+    squared: bool,
     out: NDArray[np.float32],
 ) -> None:
     """Fill ``out`` with mel columns; column k is made of ``padded[k * hop_samples :][: n_fft]``.
@@ -48,7 +49,8 @@ def mel_columns(
         first_bin: see ``MelPlan``.
         first_weight: see ``MelPlan``.
         weights: see ``MelPlan``.
-        levels: amplitude floor, scale, offset, max_abs.
+        levels: floor, scale, offset, lowest, highest, see ``MelRecipe``, as the next one.
+        squared: whether bands sum squared amplitudes.
         out: float32 (n_mels, columns), overwritten.
     """
     half = window.shape[0] // 2
@@ -62,7 +64,7 @@ def mel_columns(
             _pass(real, imaginary, spare_real, spare_imaginary, radix, remaining, stride, lanes, cosine, sine)
             real, imaginary, spare_real, spare_imaginary = spare_real, spare_imaginary, real, imaginary
             stride, remaining = stride * radix, remaining // radix
-        _amplitudes(real, imaginary, half, lanes, cosine, sine, spare_real)
+        _amplitudes(real, imaginary, half, lanes, cosine, sine, squared, spare_real)
         _project(spare_real, lanes, first_bin, first_weight, weights, levels, out, start, spare_imaginary)
 
 
@@ -116,7 +118,14 @@ def _pass(
 
 @compiled
 def _amplitudes(
-    real: Array, imaginary: Array, half: int, lanes: int, cosine: Array, sine: Array, amplitudes: Array
+    real: Array,
+    imaginary: Array,
+    half: int,
+    lanes: int,
+    cosine: Array,
+    sine: Array,
+    squared: bool,
+    amplitudes: Array,
 ) -> None:
     """Split the half-size spectrum Z: X[k] = (Z[k] + Z*[-k]) / 2 - i e^(-i w) (Z[k] - Z*[-k]) / 2; give |X[k]|."""
     for k in range(half + 1):
@@ -129,7 +138,8 @@ def _amplitudes(
             odd_imaginary = real[mirrored + lane] - real[here + lane]
             x = even_real + c * odd_real + s * odd_imaginary
             y = even_imaginary + c * odd_imaginary - s * odd_real
-            amplitudes[k * lanes + lane] = 0.5 * math.sqrt(x * x + y * y)
+            power = 0.25 * (x * x + y * y)
+            amplitudes[k * lanes + lane] = power if squared else math.sqrt(power)
 
 
 @compiled
@@ -139,13 +149,13 @@ def _project(
     first_bin: NDArray[np.int64],
     first_weight: NDArray[np.int64],
     weights: Array,
-    levels: tuple[float, float, float, float],
+    levels: tuple[float, float, float, float, float],
     out: NDArray[np.float32],
     first_column: int,
     total: Array,
 ) -> None:
     """Apply the filters, then logarithm, scale and clip."""
-    floor, scale, offset, max_abs = levels
+    floor, scale, offset, lowest, highest = levels
     for band in range(first_bin.shape[0]):
         total[:lanes] = 0.0
         for tap in range(first_weight[band], first_weight[band + 1]):
@@ -155,4 +165,4 @@ def _project(
                 total[lane] += weight * amplitudes[origin + lane]
         for lane in range(lanes):
             value = scale * math.log10(max(total[lane], floor)) + offset
-            out[band, first_column + lane] = np.float32(min(max(value, -max_abs), max_abs))
+            out[band, first_column + lane] = np.float32(min(max(value, lowest), highest))

@@ -29,6 +29,12 @@ def golden_mel() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
+def golden_whisper() -> dict[str, np.ndarray]:
+    with np.load(GOLDEN_DIR / "mel_whisper.npz") as data:
+        return dict(data)
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20)
 
