@@ -90,7 +90,7 @@ def interpreter_config() -> TritonConfig:
         mel_columns=32,
         mel_bins=64,
         mel_samples=64,
-        crop_pixels=512,
+        crop_pixels=1024,
         warp_pixels=2048,
     )
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lipforge.kernels.arrays import invert_affine
 from lipforge.kernels.crop.footprint import taps_per_axis
 from lipforge.kernels.errors import InputError
+from lipforge.kernels.warp.region import Region
 
 LARGEST_ORIGIN_PX = float(2**22)
 """Beyond it float32 has no fractions of pixels left to lose, and every pixel is the image's edge anyway."""
@@ -95,3 +96,29 @@ def crop_placements(
     taps = np.array([taps_per_axis(matrix) for matrix in inverse], np.int32)
     wholes = np.column_stack([origin, taps, indices]).astype(np.int32)
     return np.ascontiguousarray(reals.reshape(-1, 6)), np.ascontiguousarray(wholes)
+
+
+def warp_placements(
+    forward: NDArray[np.float64], inverse: NDArray[np.float64], size_px: int, image_shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Return the two tables that the batched compositor reads.
+
+    Args:
+        forward: float64 (B, 2, 3), image px to crop px.
+        inverse: float64 (B, 2, 3), crop px to image px.
+        size_px: S, width and height of the crop.
+        image_shape: height and width of the images in px.
+
+    Returns:
+        float32 (B, 10): the forward matrix, from a position in the region to one in the crop, and the linear part of
+        the inverse. int32 (B, 4): left, top, width and height of the region; 0 wide where the square misses the image.
+    """
+    reals, wholes = np.empty((len(forward), 10), np.float32), np.zeros((len(forward), 4), np.int32)
+    for i, (to_crop, to_image) in enumerate(zip(forward, inverse, strict=True)):
+        region = Region.of_crop(to_image, size_px, image_shape)
+        if not region.empty:
+            wholes[i] = region.left, region.top, region.width, region.height
+        local = to_crop.copy()
+        local[:, 2] += to_crop[:, :2] @ wholes[i, :2]
+        reals[i] = np.concatenate([local.ravel(), to_image[:, :2].ravel()])
+    return reals, wholes
