@@ -71,9 +71,7 @@ def split_whole(positions: NDArray[np.float64]) -> tuple[NDArray[np.int32], NDAr
     return whole.astype(np.int32), (positions - whole).astype(np.float32)
 
 
-def crop_placements(
-    transforms: Any, frames: Any, count: int
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+def crop_placements(transforms: Any, frames: Any, count: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     """Return the two tables that a batched crop kernel reads.
 
     Args:

@@ -74,7 +74,9 @@ def composite_batch(
     planes = _checked_planes(flow, mask, colour, pixels)
     result = output("out", out, torch.uint8, tuple(pixels.shape), pixels.device)
     if result.untyped_storage().data_ptr() == pixels.untyped_storage().data_ptr():
-        raise InputError("out shares memory with images; pass another tensor: the sources are read while it is written.")
+        raise InputError(
+            "out shares memory with images; pass another tensor: the sources are read while it is written."
+        )
     result.copy_(pixels)
     reals, wholes = warp_placements(forward, inverse, planes[1].shape[-1], (height, width))
     config = config_of(pixels.device)
