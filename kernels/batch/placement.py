@@ -59,7 +59,7 @@ def frame_indices(frames: Any, crops: int, count: int) -> NDArray[np.int32]:
     if not isinstance(frames, np.ndarray) or frames.shape != (crops,) or frames.dtype.kind not in "iu":
         got = f"{frames.dtype.name} {frames.shape}" if isinstance(frames, np.ndarray) else type(frames).__name__
         raise InputError(f"frames must be an integer numpy array of shape ({crops},), not {got}.")
-    if crops and not (0 <= frames.min() and frames.max() < count):
+    if crops and (frames.min() < 0 or frames.max() >= count):
         raise InputError(f"frames must lie between 0 and {count - 1}, not between {frames.min()} and {frames.max()}.")
     return frames.astype(np.int32)
 

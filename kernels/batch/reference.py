@@ -71,7 +71,7 @@ def composite_batch(
     strength: float = 1.0,
     out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
-    """Warp and blend the crop square of every image; arguments, result and errors as ``numba_batch.composite_batch``."""
+    """Warp and blend the crop square of every image; arguments and result as ``numba_batch.composite_batch``."""
     out = check_composites(images, transforms, flow, mask, colour, out)
     if not 0.0 <= strength <= 1.0:
         raise InputError(f"strength must lie between 0 and 1, not {strength!r}.")

@@ -104,7 +104,7 @@ def crop_tiles(
     REVERSE: tl.constexpr,
     PIXELS: tl.constexpr,
 ) -> None:
-    """Fill ``out``, (B, 3, S, S), from ``images`` and the two tables of ``CropPlacement``, float32 and int32 (B, ...)."""
+    """Fill ``out``, (B, 3, S, S), from ``images`` and the two tables of ``crop_placements``."""
     for tile in tl.range(tl.program_id(0), tiles, tl.num_programs(0)):
         crop = tile // tiles_per_crop
         index = (tile % tiles_per_crop) * PIXELS + tl.arange(0, PIXELS)

@@ -32,7 +32,7 @@ def kernel_findings() -> list[Finding]:
 def _op(op: str, obstacles: dict[str, str]) -> Finding:
     backend = choose(op).backend
     others = [other for other in BACKENDS if other != backend and not obstacles[other]]
-    detail = f"{backend}; on request also {', '.join(others)}"
+    detail = f"{backend} (auto); by name also {', '.join(others)}"
     if obstacles[backend]:
         return Finding(SECTION, op, "problem", f"{backend} cannot run", obstacles[backend])
     return Finding(SECTION, op, "ok", detail)
