@@ -52,7 +52,7 @@ class TritonConfig:
 def cuda_config(multiprocessors: int) -> TritonConfig:
     """Return the sizes for a CUDA GPU (or ROCm, untested) with so many multiprocessors."""
     return TritonConfig(
-        mel_programs=2 * multiprocessors,
+        mel_programs=min(2 * multiprocessors, LARGEST_GRID),
         pixel_programs=min(8 * multiprocessors, LARGEST_GRID),
         mel_columns=64,
         mel_bins=32,
