@@ -56,28 +56,15 @@ def composite_batch(
         uint8 (B, H, W, 3) BGR; numpy if ``images`` is, else a tensor.
 
     Raises:
-        InputError: an argument has the wrong shape, dtype, layout or device, a value is not finite, or a transform
-            cannot be inverted.
+        InputError: an argument is of the wrong shape, dtype, layout or device, not finite, or not invertible.
         BackendError: there is no accelerator, or a tensor is not on one.
     """
     pixels = on_device("images", images, torch.uint8, ("B", "H", "W", 3))
     count, height, width, _ = pixels.shape
-    if height * width * 3 > LARGEST_OFFSET:
-        raise InputError(f"images of {height} x {width} px are too large; scale them down.")
     forward, inverse = invert_batch(transforms)
-    if len(forward) != count:
-        raise InputError(f"{len(forward)} transforms for {count} images; pass one for each.")
-    if not 0.0 <= strength <= 1.0:
-        raise InputError(f"strength must lie between 0 and 1, not {strength!r}.")
-    if not spec.border_px >= 0.0:
-        raise InputError(f"WarpSpec.border_px must be 0 or more, not {spec.border_px!r}.")
+    _check_values(pixels, len(forward), spec, strength)
     planes = _checked_planes(flow, mask, colour, pixels)
-    result = output("out", out, torch.uint8, tuple(pixels.shape), pixels.device)
-    if result.untyped_storage().data_ptr() == pixels.untyped_storage().data_ptr():
-        raise InputError(
-            "out shares memory with images; pass another tensor: the sources are read while it is written."
-        )
-    result.copy_(pixels)
+    result = _copy_of(pixels, out)
     reals, wholes = warp_placements(forward, inverse, planes[1].shape[-1], (height, width))
     config = config_of(pixels.device)
     tiles_per_image = triton.cdiv(int((wholes[:, 2] * wholes[:, 3]).max(initial=0)), config.warp_pixels)
@@ -97,13 +84,31 @@ def composite_batch(
         height=height,
         width=width,
         size_px=planes[1].shape[-1],
-        # A ramp of no width is one that is over at once: every gain is then 1 inside the square.
         ramp=1.0 / spec.border_px if spec.border_px > 0.0 else 0.0,
         strength=float(strength),
         tiles_per_image=tiles_per_image,
         PIXELS=config.warp_pixels,
     )
     return as_given(result, images)
+
+
+def _check_values(pixels: torch.Tensor, transforms: int, spec: WarpSpec, strength: float) -> None:
+    count, height, width, _ = pixels.shape
+    if height * width * 3 > LARGEST_OFFSET:
+        raise InputError(f"images of {height} x {width} px are too large; scale them down.")
+    if transforms != count:
+        raise InputError(f"{transforms} transforms for {count} images; pass one for each.")
+    if not 0.0 <= strength <= 1.0:
+        raise InputError(f"strength must lie between 0 and 1, not {strength!r}.")
+    if not spec.border_px >= 0.0:
+        raise InputError(f"WarpSpec.border_px must be 0 or more, not {spec.border_px!r}.")
+
+
+def _copy_of(pixels: torch.Tensor, out: torch.Tensor | None) -> torch.Tensor:
+    result = output("out", out, torch.uint8, tuple(pixels.shape), pixels.device)
+    if result.untyped_storage().data_ptr() == pixels.untyped_storage().data_ptr():
+        raise InputError("out shares memory with images; pass another tensor: sources are read while it is written.")
+    return result.copy_(pixels)
 
 
 def _checked_planes(flow: Array, mask: Array, colour: Array, pixels: torch.Tensor) -> list[torch.Tensor]:
@@ -155,10 +160,9 @@ def warp_tiles(
         x, y = column.to(tl.float32), row.to(tl.float32)
         crop_x = tl.load(real) * x + tl.load(real + 1) * y + tl.load(real + 2)
         crop_y = tl.load(real + 3) * x + tl.load(real + 4) * y + tl.load(real + 5)
-        last = tl.cast(size_px - 1, tl.float32)
-        edge = tl.minimum(tl.minimum(crop_x, last - crop_x), tl.minimum(crop_y, last - crop_y)) + 0.5
+        edge = edge_distance(crop_x, crop_y, tl.cast(size_px - 1, tl.float32))
+        # A ramp of no width is over at once.
         gain = tl.where(ramp > 0.0, tl.minimum(tl.maximum(edge * ramp, 0.0), 1.0), 1.0) * strength
-
         left, right, share_x = neighbours(crop_x, 0, size_px)
         top, bottom, share_y = neighbours(crop_y, 0, size_px)
         upper, lower = top * size_px, bottom * size_px
@@ -167,30 +171,28 @@ def warp_tiles(
         flow_x = gain * bilinear(planes + upper, planes + lower, left, right, share_x, share_y)
         planes += plane
         flow_y = gain * bilinear(planes + upper, planes + lower, left, right, share_x, share_y)
-        planes = mask + batch
-        weight = gain * bilinear(planes + upper, planes + lower, left, right, share_x, share_y)
-
+        weight = gain * bilinear(mask + batch + upper, mask + batch + lower, left, right, share_x, share_y)
         source_x = x + (tl.load(real + 6) * flow_x + tl.load(real + 7) * flow_y)
         source_y = y + (tl.load(real + 8) * flow_x + tl.load(real + 9) * flow_y)
-        source_left, source_right, source_share_x = neighbours(source_x, region_left, width)
-        source_top, source_bottom, source_share_y = neighbours(source_y, region_top, height)
+        first, second, shift_x = neighbours(source_x, region_left, width)
+        source_top, source_bottom, shift_y = neighbours(source_y, region_top, height)
         pixels = tl.cast(image, tl.int64) * (height * width * 3)
         source_upper = images + pixels + source_top * width * 3
         source_lower = images + pixels + source_bottom * width * 3
         target = out + pixels + ((row + region_top) * width + column + region_left) * 3
-        changes = (flow_x != 0.0) | (flow_y != 0.0) | (weight != 0.0)
-        inside = (y < tl.cast(region_height, tl.float32)) & (edge >= 0.0) & changes
+        inside = (y < tl.cast(region_height, tl.float32)) & (edge >= 0.0)
+        inside &= (flow_x != 0.0) | (flow_y != 0.0) | (weight != 0.0)
+        planes = colour + 3 * batch + 2 * plane  # colours are RGB, images BGR
         for channel in tl.static_range(3):
-            planes = colour + 3 * batch + (2 - channel) * plane  # colours are RGB, images BGR
             painted = bilinear(planes + upper, planes + lower, left, right, share_x, share_y) * 255.0
-            warped = bilinear(
-                source_upper + channel,
-                source_lower + channel,
-                source_left * 3,
-                source_right * 3,
-                source_share_x,
-                source_share_y,
-            )
+            warped = bilinear(source_upper + channel, source_lower + channel, 3 * first, 3 * second, shift_x, shift_y)
             blended = warped + weight * (painted - warped)
             level = tl.minimum(tl.maximum(blended, 0.0), 255.0) + 0.5
             tl.store(target + channel, level.to(tl.int32).to(tl.uint8), mask=inside)
+            planes -= plane
+
+
+@kernel
+def edge_distance(crop_x: tl.tensor, crop_y: tl.tensor, last: tl.tensor) -> tl.tensor:
+    """Return how far a position lies inside the crop square, whose outermost pixels' centres are at 0 and ``last``."""
+    return tl.minimum(tl.minimum(crop_x, last - crop_x), tl.minimum(crop_y, last - crop_y)) + 0.5
