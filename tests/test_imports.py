@@ -22,6 +22,11 @@ DRAWERS = {"utils", "util", "common", "helpers", "helper", "misc", "core"}
 
 
 def sources(*folders: str) -> list[Path]:
+    """Every module but those of the triton backend, which has tests of its own below."""
+    return [path for path in all_sources(*folders) if not path.name.startswith("triton_")]
+
+
+def all_sources(*folders: str) -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
@@ -63,7 +68,7 @@ def test_imports_point_one_way(stage: str) -> None:
     allowed = set(STAGES[: STAGES.index(stage) + 1])
     wrong = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in sources(stage)
+        for path in all_sources(stage)
         for name in imported_names(path)
         if name.startswith("lipforge.") and name.split(".")[1] not in allowed
     ]
@@ -103,6 +108,20 @@ for module in {modules!r}:
     assert done.returncode == 0, done.stderr
 
 
+def test_only_triton_modules_import_triton_and_only_they_are_imported_by_name() -> None:
+    """The triton backend may import torch; so nothing else may import it, except through a string when asked for."""
+    foreign = [path for path in all_sources("kernels") if path.name.startswith("triton_")]
+    assert {path.name for path in foreign} >= {"triton_mel.py", "triton_crop.py", "triton_warp.py"}
+    names = {module_name(path) for path in foreign}
+    for path in sources(*STAGES):
+        for name in imported_names(path):
+            assert name.partition(".")[0] != "triton", path
+            assert not any(name == other or name.startswith(f"{other}.") for other in names), path
+    allowed = {"torch", "triton", "numpy", "lipforge", *sys.stdlib_module_names}
+    for path in foreign:
+        assert {name.partition(".")[0] for name in imported_names(path)} <= allowed, path
+
+
 def test_importing_everything_prints_nothing_and_leaves_no_bare_stage_name() -> None:
     modules = [module_name(path) for path in sources(*STAGES) if path.name != "__main__.py"]
     program = f"""
@@ -129,7 +148,7 @@ sys.exit(",".join(sorted(heavy)) or None)
 
 
 def test_files_are_short_and_named_for_what_they_hold() -> None:
-    paths = sources(*STAGES, "tests", "benchmarks")
+    paths = all_sources(*STAGES, "tests", "benchmarks")
     long = [path.relative_to(ROOT) for path in paths if len(path.read_bytes().splitlines()) > LONGEST_FILE_LINES]
     drawers = [path.relative_to(ROOT) for path in paths if {path.stem, path.parent.name} & DRAWERS]
     assert (long, drawers) == ([], [])

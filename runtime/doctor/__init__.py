@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lipforge.runtime.doctor.accelerators import accelerator_findings
 from lipforge.runtime.doctor.finding import Finding, Status, healthy
+from lipforge.runtime.doctor.kernel_backends import kernel_findings
 from lipforge.runtime.doctor.machine import machine_findings
 from lipforge.runtime.doctor.media_tools import media_findings
 from lipforge.runtime.doctor.models import model_findings
@@ -19,5 +20,6 @@ def examine() -> list[Finding]:
         *package_findings(),
         *media_findings(),
         *accelerator_findings(),
+        *kernel_findings(),
         *model_findings(),
     ]

@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 
 from lipforge.runtime import cli
-from lipforge.runtime.doctor import Finding, accelerators, healthy, machine, media_tools, models, npu_pairing
+from lipforge.runtime.doctor import (
+    Finding,
+    accelerators,
+    healthy,
+    kernel_backends,
+    machine,
+    media_tools,
+    models,
+    npu_pairing,
+)
 from lipforge.runtime.doctor import runtime_packages as packages
 from lipforge.runtime.doctor.child import ask_python
 
@@ -63,6 +72,7 @@ def test_this_machine_has_what_the_tests_need(report: dict) -> None:
     assert {name: status[name] for name in needed} == dict.fromkeys(needed, "ok")
     assert {"CPU", "memory", "kernel cache", "CUDA", "triton", "CANN", "torch_npu", "atc", "acl"} <= set(status)
     assert {"faces", "heads", "speech", "bundle synth-warp"} <= set(status)
+    assert {name: status[name] for name in ("mel", "crop", "warp")} == dict.fromkeys(("mel", "crop", "warp"), "ok")
 
 
 @pytest.mark.parametrize("broken", [True, False])
@@ -193,6 +203,30 @@ def test_child_that_fails_hangs_or_babbles_is_one_line() -> None:
     assert ask_python("import os; os.abort()")[0] is None
     assert ask_python("import time; time.sleep(60)", 0.5) == (None, "no answer within 0.5 s")
     assert ask_python("pass") == (None, "gave no answer")
+
+
+# --- kernels
+
+
+def test_each_op_shows_its_backend_and_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"reference": "", "numba": "", "triton": "triton is not installed. Install it: pip install triton"}
+    monkeypatch.setattr(kernel_backends, "ask_python", lambda _: (answers, ""))
+    rows = kernel_backends.kernel_findings()
+    assert [row.name for row in rows] == ["mel", "crop", "warp", "triton backend"]
+    assert {row.detail for row in rows[:3]} == {"numba (auto); by name also reference"}
+    assert (rows[3].status, rows[3].detail) == ("optional", "triton is not installed")
+    assert rows[3].fix == "Install it: pip install triton"
+    answers["triton"] = ""
+    rows = kernel_backends.kernel_findings()
+    assert {row.detail for row in rows} == {"numba (auto); by name also reference, triton"}
+
+
+def test_kernels_are_shown_when_the_question_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel_backends, "ask_python", lambda _: (None, "ended with code -6"))
+    rows = kernel_backends.kernel_findings()
+    assert {row.status for row in rows[:3]} == {"ok"}
+    assert rows[3].detail == "could not be examined: ended with code -6"
+    assert rows[3].fix
 
 
 # --- pairing

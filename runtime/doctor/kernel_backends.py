@@ -1,0 +1,44 @@
+"""Which backend each kernel op uses, and which others could be asked for."""
+
+from __future__ import annotations
+
+from lipforge.kernels.backend import BACKENDS, OPS, choose
+from lipforge.runtime.doctor.child import ask_python
+from lipforge.runtime.doctor.finding import Finding
+
+SECTION = "kernels"
+
+# In a child: looking for a GPU imports torch and triton, which can be large, slow or broken.
+QUESTION = """
+import json
+from lipforge.kernels.backend import BACKENDS, missing
+print(json.dumps({backend: missing(backend) for backend in BACKENDS}))
+"""
+
+
+def kernel_findings() -> list[Finding]:
+    """Look at every op that has a choice of backends; the child process takes as long as importing torch."""
+    obstacles, error = ask_python(QUESTION)
+    if obstacles is None:
+        obstacles = {"reference": "", "numba": "", "triton": f"could not be examined: {error}"}
+    rows = [_op(op, obstacles) for op in OPS]
+    lacking = [backend for backend in BACKENDS if obstacles[backend]]
+    return [
+        *rows,
+        *(Finding(SECTION, f"{backend} backend", "optional", *_halves(obstacles[backend])) for backend in lacking),
+    ]
+
+
+def _op(op: str, obstacles: dict[str, str]) -> Finding:
+    backend = choose(op).backend
+    others = [other for other in BACKENDS if other != backend and not obstacles[other]]
+    detail = f"{backend} (auto); by name also {', '.join(others)}"
+    if obstacles[backend]:
+        return Finding(SECTION, op, "problem", f"{backend} cannot run", obstacles[backend])
+    return Finding(SECTION, op, "ok", detail)
+
+
+def _halves(obstacle: str) -> tuple[str, str]:
+    """Split what is missing from what to do about it."""
+    detail, _, fix = obstacle.partition(". ")
+    return detail, fix or "See the accelerator rows."
