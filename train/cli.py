@@ -1,4 +1,4 @@
-"""``lipforge train``: one sub-command per network, one loop under all."""
+"""``lipforge train``: one sub-command per network, one loop under all; published files in and out."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TrainArguments:
 
 @click.group("train")
 def train() -> None:
-    """Train a network: write checkpoints into a run folder."""
+    """Train a network, or exchange its weights with the published code."""
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
@@ -69,6 +69,40 @@ def warp(**arguments: Any) -> None:
     from lipforge.train.warp_task import WarpTask
 
     _train(WarpConfig, WarpTask, TrainArguments(**arguments))
+
+
+@train.command("import")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.pth")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, metavar="CHECKPOINT", help="New folder."
+)
+@click.option(
+    "--mel-offset-frames",
+    type=click.IntRange(-5, 5),
+    default=None,
+    help="Frames between a picture and the start of the sound that the weights were trained to see with it.  "
+    "[default: as the published trainers have it: generator -1, SyncNet 0]",
+)
+def import_(file: Path, output: Path, mel_offset_frames: int | None) -> None:
+    """Read a published Wav2Lip, SyncNet or discriminator file; nothing in it is executed."""
+    from lipforge.train.pth_exchange import import_pth
+    from lipforge.train.published import TITLES
+
+    folder, published = import_pth(file, output, mel_offset_frames)
+    click.echo(f"{file}: {TITLES[published.kind]}, step {published.step}", err=True)
+    click.echo(str(folder))
+
+
+@train.command("export-pth")
+@click.argument("checkpoint", type=click.Path(path_type=Path), metavar="CHECKPOINT")
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, metavar="FILE.pth", help="New file.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
+def export_pth(checkpoint: Path, output: Path, overwrite: bool) -> None:
+    """Write a Wav2Lip, SyncNet or discriminator checkpoint as the published code saves it."""
+    from lipforge.train import pth_exchange
+
+    pth_exchange.export_pth(checkpoint, output, overwrite=overwrite)
+    click.echo(str(output))
 
 
 def _train(config_kind: Any, task_kind: Any, arguments: TrainArguments) -> None:

@@ -125,7 +125,7 @@ def fold_time(clips: Tensor) -> Tensor:
 
 def unfold_time(images: Tensor, frames: int) -> Tensor:
     """Undo ``fold_time``: (T * B, C, H, W) to (B, C, T, H, W)."""
-    return images.unflatten(0, (frames, -1)).permute(1, 2, 0, 3, 4)
+    return images.reshape(frames, -1, *images.shape[1:]).permute(1, 2, 0, 3, 4)
 
 
 def stack_frames(clips: Tensor) -> Tensor:
