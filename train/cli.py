@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
 
 @dataclass(frozen=True)
 class TrainArguments:
@@ -22,6 +24,7 @@ class TrainArguments:
     minutes: float | None
     threads: int | None
     settings: tuple[str, ...]
+    start_from: Path | None = None
 
 
 @click.group("train")
@@ -31,11 +34,52 @@ def train() -> None:
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     path = click.Path(path_type=Path)
-    decorators = [
-        click.argument("settings", nargs=-1, metavar="[KEY=VALUE]..."),
+    return _decorated(
+        command,
         click.option("--data", type=path, required=True, help="Dataset folder (lipforge preprocess synth writes one)."),
         click.option("--out", type=path, required=True, help="Run folder: checkpoints and TensorBoard files."),
-        click.option("--config", type=path, default=None, help="YAML configuration; see train/configs."),
+        *_run_options(),
+    )
+
+
+def _published_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Take the published trainers' options too, with underscores or dashes."""
+    path = click.Path(path_type=Path)
+    return _decorated(
+        command,
+        click.option(
+            "--data",
+            "--data-root",
+            "--data_root",
+            "data",
+            type=path,
+            required=True,
+            help="Folder of preprocessed clips: <clip>/<frame>.jpg and audio.wav, filelists/train.txt and val.txt.",
+        ),
+        click.option(
+            "--out",
+            "--checkpoint-dir",
+            "--checkpoint_dir",
+            "out",
+            type=path,
+            required=True,
+            help="Run folder: checkpoints and TensorBoard files.",
+        ),
+        click.option(
+            "--checkpoint-path",
+            "--checkpoint_path",
+            "start_from",
+            type=path,
+            help="Start from these weights: a checkpoint folder or a published .pth file.",
+        ),
+        *_run_options(),
+    )
+
+
+def _run_options() -> list[Decorator]:
+    return [
+        click.argument("settings", nargs=-1, metavar="[KEY=VALUE]..."),
+        click.option("--config", type=click.Path(path_type=Path), help="YAML configuration; see train/configs."),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:i], npu[:i] or mps."),
         click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out."),
         click.option(
@@ -46,6 +90,9 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--threads", type=click.IntRange(min=1), default=None, help="CPU threads of torch."),
     ]
+
+
+def _decorated(command: Callable[..., None], *decorators: Decorator) -> Callable[..., None]:
     for decorate in reversed(decorators):
         command = decorate(command)
     return command
@@ -69,6 +116,20 @@ def warp(**arguments: Any) -> None:
     from lipforge.train.warp_task import WarpTask
 
     _train(WarpConfig, WarpTask, TrainArguments(**arguments))
+
+
+@train.command("syncnet")
+@_published_options
+def syncnet(**arguments: Any) -> None:
+    """Mouth and sound to the chance that they match. Settings such as loop.steps=1000 override the configuration."""
+    from lipforge.train.frame_folders import open_frame_folders
+    from lipforge.train.syncnet_task import SyncNetTask
+    from lipforge.train.wav2lip_config import SyncNetConfig
+
+    def open_data(root: Path, config: SyncNetConfig) -> Any:
+        return open_frame_folders(root, Path(config.data.filelists) if config.data.filelists else None)
+
+    _train(SyncNetConfig, SyncNetTask, TrainArguments(**arguments), open_data)
 
 
 @train.command("import")
@@ -105,7 +166,7 @@ def export_pth(checkpoint: Path, output: Path, overwrite: bool) -> None:
     click.echo(str(output))
 
 
-def _train(config_kind: Any, task_kind: Any, arguments: TrainArguments) -> None:
+def _train(config_kind: Any, task_kind: Any, arguments: TrainArguments, open_data: Any = None) -> None:
     from lipforge.kernels.errors import ConfigError
     from lipforge.train.checkpoint import load_checkpoint, newest_checkpoint
     from lipforge.train.config import load_config
@@ -118,13 +179,20 @@ def _train(config_kind: Any, task_kind: Any, arguments: TrainArguments) -> None:
         newest = newest_checkpoint(arguments.out)
         if newest is None:
             raise ConfigError(f"{arguments.out}: no checkpoint to resume; leave out --resume to start there.")
+        if arguments.start_from is not None:
+            raise ConfigError("--checkpoint-path and --resume exclude each other: --resume goes on from --out.")
         stored = load_checkpoint(newest).config
     config = load_config(config_kind, stored=stored, file=arguments.config, overrides=arguments.settings)
     device = open_device(arguments.device, config.loop.autocast)
     prepare_cpu(arguments.threads)
-    dataset = open_dataset(arguments.data)
+    dataset = open_dataset(arguments.data) if open_data is None else open_data(arguments.data, config)
+    task = task_kind(dataset, config)
+    if arguments.start_from is not None:
+        from lipforge.train.pth_exchange import start_from
+
+        start_from(arguments.start_from, task.kind, task.networks[task.kind])
     options = RunOptions(arguments.out, arguments.resume, arguments.minutes)
-    outcome = Loop(task_kind(dataset, config), options, device).run()
+    outcome = Loop(task, options, device).run()
     click.echo(str(outcome.checkpoint))
     if outcome.interrupted:
         raise SystemExit(130)  # what a shell reports after Ctrl-C

@@ -176,6 +176,8 @@ class Loop:
             f"{self._task.kind}: {parameters / 1e6:.2f} M parameters on {self._device.torch_device}, "
             f"{self._task.dataset.samples} clips, step {self._step} of at most {self._task.loop.steps}"
         )
+        for note in self._task.notes:
+            journal.say(f"note: {note}")
         self._logged_step, self._logged_s = self._step, time.monotonic()
 
     def _save(self, journal: Journal) -> None:

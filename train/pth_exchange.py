@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.kernels.spec import MelChunkSpec, MelSpec
@@ -95,6 +96,38 @@ def export_pth(checkpoint_path: Path, file: Path, *, overwrite: bool = False) ->
     finally:
         part.unlink(missing_ok=True)
     return published
+
+
+def read_weights(path: Path, kind: str) -> Published:
+    """Read weights of one kind from a checkpoint folder, a run folder or a published ``.pth`` file.
+
+    Raises:
+        InputError: neither of them, or another kind of network.
+    """
+    if path.is_file() and path.suffix == ".pth":
+        found = read_published(path)
+    else:
+        checkpoint = load_checkpoint(path)
+        if checkpoint.kind != kind:
+            raise InputError(f"{path}: a checkpoint of kind {checkpoint.kind}; {TITLES[kind]} is wanted here.")
+        found = _as_published(checkpoint)
+    if found.kind != kind:
+        raise InputError(f"{path}: is {TITLES[found.kind]}; {TITLES[kind]} is wanted here.")
+    return found
+
+
+def start_from(path: Path, kind: str, network: nn.Module) -> None:
+    """Give a fresh network the weights of a file (``read_weights``).
+
+    Raises:
+        InputError: it holds another kind of network.
+        ConfigError: it holds one of other sizes.
+    """
+    try:
+        network.load_state_dict(read_weights(path, kind).state_dict)
+    except RuntimeError as error:
+        first = str(error).splitlines()[-1].strip()
+        raise ConfigError(f"{path}: has other sizes than model.* of this run: {first}") from error
 
 
 def _as_published(checkpoint: Checkpoint) -> Published:

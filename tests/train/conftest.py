@@ -159,6 +159,47 @@ def new_dataset(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+def write_talking_clip(
+    folder: Path,
+    seed: int,
+    *,
+    frames: int = 30,
+    rate_hz: int = 16_000,
+    channels: int = 1,
+    missing: tuple[int, ...] = (),
+) -> None:
+    """Write a clip in the published layout: a dark mouth that is open where the hum is loud."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(seed)
+    loudness = np.repeat(random.random(-(-frames // 5)) > 0.5, 5)[:frames]  # bursts of 0.2 s
+    skin = random.uniform(90, 200, 3)
+    for frame in set(range(frames)) - set(missing):
+        picture = np.full((110, 100, 3), skin, np.uint8)
+        cv2.ellipse(picture, (50, 82), (20, 14 if loudness[frame] else 3), 0, 0, 360, (20, 20, 60), -1)
+        cv2.imwrite(str(folder / f"{frame}.jpg"), picture)
+    time_s = np.arange(frames * rate_hz // FPS) / rate_hz
+    loud = loudness[np.minimum((time_s * FPS).astype(int), frames - 1)]
+    hum = (12_000 * loud * np.sin(2 * np.pi * random.uniform(150, 300) * time_s)).astype("<i2")
+    with wave.open(str(folder / "audio.wav"), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.repeat(hum, channels).tobytes())
+
+
+@pytest.fixture(scope="session")
+def frame_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips in the published layout, not to be changed: six for training, two held out."""
+    root = tmp_path_factory.mktemp("frames") / "lrs2_preprocessed"
+    for number in range(8):
+        stereo = {"rate_hz": 44_100, "channels": 2} if number == 1 else {}
+        write_talking_clip(root / "main" / f"{number:03d}", number, missing=(12,) if number == 2 else (), **stereo)
+    (root / "filelists").mkdir()
+    (root / "filelists" / "train.txt").write_text("".join(f"main/{n:03d} MV\n" for n in range(6)))
+    (root / "filelists" / "val.txt").write_text("main/006\nmain/007\n\n")
+    return root
+
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 PUBLISHED = {"wav2lip": "wav2lip", "syncnet": "syncnet_color", "wav2lip-disc": "wav2lip_disc_qual"}
 """Kinds of checkpoint and the names that the golden files give to the networks."""

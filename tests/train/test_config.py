@@ -8,12 +8,13 @@ import pytest
 
 from lipforge.kernels.errors import ConfigError
 from lipforge.train.config import Audio2LipsConfig, WarpConfig, as_plain, load_config
+from lipforge.train.wav2lip_config import SyncNetConfig
 
 SHIPPED = sorted(Path(str(resources.files("lipforge.train") / "configs")).glob("*.yaml"))
 
 
 def kind_of(file: Path) -> type:
-    return WarpConfig if file.name.startswith("warp") else Audio2LipsConfig
+    return {"warp": WarpConfig, "audio2lips": Audio2LipsConfig, "syncnet": SyncNetConfig}[file.stem.split("-")[0]]
 
 
 def test_configs_are_shipped() -> None:
