@@ -122,14 +122,55 @@ def warp(**arguments: Any) -> None:
 @_published_options
 def syncnet(**arguments: Any) -> None:
     """Mouth and sound to the chance that they match. Settings such as loop.steps=1000 override the configuration."""
-    from lipforge.train.frame_folders import open_frame_folders
     from lipforge.train.syncnet_task import SyncNetTask
     from lipforge.train.wav2lip_config import SyncNetConfig
 
-    def open_data(root: Path, config: SyncNetConfig) -> Any:
-        return open_frame_folders(root, Path(config.data.filelists) if config.data.filelists else None)
+    _train(SyncNetConfig, SyncNetTask, TrainArguments(**arguments), _open_frames)
 
-    _train(SyncNetConfig, SyncNetTask, TrainArguments(**arguments), open_data)
+
+def _expert_option(command: Callable[..., None]) -> Callable[..., None]:
+    names = ("--syncnet-checkpoint-path", "--syncnet_checkpoint_path", "expert")
+    text = "The sync expert: a checkpoint folder or a published .pth file."
+    return click.option(*names, type=click.Path(path_type=Path), help=text)(command)
+
+
+@train.command("wav2lip")
+@_published_options
+@_expert_option
+def wav2lip(expert: Path | None, **arguments: Any) -> None:
+    """Sound and a masked face to the whole face. Settings such as loop.steps=1000 override the configuration."""
+    from lipforge.train.wav2lip_config import Wav2LipConfig
+
+    _train_generator(Wav2LipConfig, expert, TrainArguments(**arguments))
+
+
+@train.command("wav2lip-gan")
+@_published_options
+@_expert_option
+def wav2lip_gan(expert: Path | None, **arguments: Any) -> None:
+    """The same with a picture critic. Settings such as loop.steps=1000 override the configuration."""
+    from lipforge.train.wav2lip_config import Wav2LipGanConfig
+
+    _train_generator(Wav2LipGanConfig, expert, TrainArguments(**arguments))
+
+
+def _train_generator(config_kind: Any, expert: Path | None, arguments: TrainArguments) -> None:
+    from dataclasses import replace
+
+    from lipforge.train.wav2lip_task import Wav2LipTask
+
+    def make_task(dataset: Any, config: Any) -> Wav2LipTask:
+        # Into the configuration, so that it is stored and --resume finds it.
+        named = config if expert is None else replace(config, loss=replace(config.loss, expert=str(expert)))
+        return Wav2LipTask(dataset, named)
+
+    _train(config_kind, make_task, arguments, _open_frames)
+
+
+def _open_frames(root: Path, config: Any) -> Any:
+    from lipforge.train.frame_folders import open_frame_folders
+
+    return open_frame_folders(root, Path(config.data.filelists) if config.data.filelists else None)
 
 
 @train.command("import")

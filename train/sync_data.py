@@ -64,15 +64,8 @@ class SyncData:
     ) -> None:
         self._clips, self._mel, self._chunk, self._fps, self._seed = clips, mel, chunk, fps, seed
         self._starts = [usable_starts(clip, mel, chunk, fps) for clip in clips]
-        counts = [len(starts) for starts in self._starts]
-        self.unused_clips = counts.count(0)
-        if not sum(counts):
-            raise InputError(
-                f"{clips[0].folder.parent}: none of {len(clips)} clips has two windows of {FRAMES} consecutive frames "
-                "with sound; were the faces found, and is the sound as long as the pictures?"
-            )
-        owners = np.repeat(np.arange(len(clips)), counts)
-        self._index = np.stack([owners, np.concatenate(self._starts)], 1)
+        self._index = index_windows(clips, self._starts)
+        self.unused_clips = sum(not len(starts) for starts in self._starts)
         self._sampler = Sampler(len(self._index), batch_size, seed)
         self._mels = ClipMels(clips, mel)
 
@@ -104,7 +97,7 @@ class SyncData:
             clip, start = (int(value) for value in self._index[row])
             column = self._chunk.first_column(start, self._mel, self._fps)
             mels.append(self._mels.window(clip, column, self._chunk.columns))
-            shown = start if is_match else self._elsewhere(clip, start, random)
+            shown = start if is_match else elsewhere(self._starts[clip], start, random)
             pictures = self._clips[clip].read_frames(shown, FRAMES, SIZE_PX)
             half = pictures[:, SIZE_PX // 2 :]
             frames.append(half.transpose(0, 3, 1, 2).reshape(-1, *half.shape[1:3]))
@@ -114,28 +107,60 @@ class SyncData:
             "matching": torch.from_numpy(matching.astype(np.float32)),
         }
 
-    def _elsewhere(self, clip: int, start: int, random: np.random.Generator) -> int:
-        starts = self._starts[clip]
-        return int(random.choice(starts[np.abs(starts - start) >= LEAST_GAP_FRAMES]))
+
+def index_windows(clips: Sequence[FaceClip], starts: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    """Return all windows as rows (clip, first frame), int64 (K, 2).
+
+    Raises:
+        InputError: there are none.
+    """
+    counts = [len(of_clip) for of_clip in starts]
+    if not sum(counts):
+        raise InputError(
+            f"{clips[0].folder.parent}: none of {len(clips)} clips has two windows of {FRAMES} consecutive frames "
+            "with sound; were the faces found, and is the sound as long as the pictures?"
+        )
+    return np.stack([np.repeat(np.arange(len(clips)), counts), np.concatenate(starts)], 1)
 
 
 def usable_starts(clip: FaceClip, mel: MelSpec, chunk: MelChunkSpec, fps: float) -> npt.NDArray[np.int64]:
-    """Return the first frames of all windows of five consecutive frames whose sound is whole.
+    """Return the first frames of all windows of five consecutive frames whose sound is whole (``far_apart``)."""
+    starts = consecutive_starts(clip)
+    return far_apart(starts[sound_is_whole(clip, starts, mel, chunk, fps)])
 
-    Empty if there are no two of them that are far enough apart: a clip without a mismatch would teach that everything
-    is in sync.
-    """
+
+def consecutive_starts(clip: FaceClip) -> npt.NDArray[np.int64]:
+    """Return the first frames of all windows of five consecutive frames, int64 (K,)."""
     frames = clip.frames
     if len(frames) < FRAMES:
         return np.zeros(0, np.int64)
-    starts: npt.NDArray[np.int64] = frames[: len(frames) - FRAMES + 1]
-    whole = frames[FRAMES - 1 :] - starts == FRAMES - 1
+    first = frames[: len(frames) - FRAMES + 1]
+    starts: npt.NDArray[np.int64] = first[frames[FRAMES - 1 :] - first == FRAMES - 1]
+    return starts
+
+
+def sound_is_whole(
+    clip: FaceClip, frames: npt.NDArray[np.int64], mel: MelSpec, chunk: MelChunkSpec, fps: float
+) -> npt.NDArray[np.bool_]:
+    """Return which frames' mel windows lie inside the sound, bool (K,)."""
     # One column fewer than there should be: resampling may round the sound's length down.
     columns = int(clip.seconds * mel.sample_rate_hz) // mel.hop_samples
-    first = np.array([chunk.first_column(int(start), mel, fps) for start in starts])
-    starts = starts[whole & (first >= 0) & (first + chunk.columns <= columns)]
+    first = np.array([chunk.first_column(int(frame), mel, fps) for frame in frames], np.int64)
+    return (first >= 0) & (first + chunk.columns <= columns)
+
+
+def far_apart(starts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the windows that have another one ``LEAST_GAP_FRAMES`` away; ascending.
+
+    A clip without a mismatch would teach that everything is in sync.
+    """
     if not len(starts):
         return starts
     apart = np.maximum(starts - starts[0], starts[-1] - starts) >= LEAST_GAP_FRAMES
     usable: npt.NDArray[np.int64] = starts[apart]
     return usable
+
+
+def elsewhere(starts: npt.NDArray[np.int64], start: int, random: np.random.Generator) -> int:
+    """Draw another window of a clip, ``LEAST_GAP_FRAMES`` away or more."""
+    return int(random.choice(starts[np.abs(starts - start) >= LEAST_GAP_FRAMES]))

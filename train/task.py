@@ -54,7 +54,7 @@ class TrainingData(Protocol):
 
 
 class Task(ABC):
-    """A trainer. The loop calls it; it holds no training state of its own.
+    """A trainer. The loop calls it; training state of its own, if any, goes through ``state``.
 
     Attributes:
         kind: name in checkpoints; the network of that name is the product.
@@ -95,3 +95,11 @@ class Task(ABC):
         """Draw what the product does on held-out samples: RGB float32 (3, H, W) in [0, 1] by title."""
         del network, device
         return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs beside networks, optimisers and random states."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``state`` returned."""
+        del state
