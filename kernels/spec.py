@@ -128,6 +128,27 @@ class AudioWindowSpec(Spec):
 
 
 @dataclass(frozen=True)
+class MelChunkSpec(Spec):
+    """Which mel columns drive frame i of a network of the Wav2Lip family.
+
+    The window holds ``columns`` columns from ``floor((i + offset_frames) * columns_per_second / fps)`` on. Columns
+    outside of the sound are silence (-max_abs).
+
+    ``offset_frames`` is a property of the weights, not a taste: the published trainer feeds the generator windows that
+    start one frame early (-1), while the published inference starts them at the frame itself (0); the expert is trained
+    and used with 0. Whoever runs the network obeys what its checkpoint says.
+    """
+
+    columns: int = 16
+    offset_frames: int = 0
+
+    def first_column(self, frame: int, mel: MelSpec, fps: float) -> int:
+        """Return the first column of a frame's window; negative before the sound begins."""
+        # Multiplied before it is divided: i / fps * rate can fall just below a whole number.
+        return int((frame + self.offset_frames) * mel.columns_per_second // fps)
+
+
+@dataclass(frozen=True)
 class CropSpec(Spec):
     """The face crop: a similarity transform that puts five steady points onto a template.
 

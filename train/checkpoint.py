@@ -28,10 +28,10 @@ class Checkpoint:
 
     Attributes:
         path: the folder it came from.
-        kind: ``"audio2lips"`` or ``"warp"``.
+        kind: a key of ``lipforge.train.models.NETWORKS``.
         step: optimiser steps behind it.
         model_args: constructor arguments of the network.
-        specs: the recipes as dicts (``mel``, ``window``, ``crop``, ``lips``, ``warp`` as the kind needs them).
+        specs: the recipes as dicts (docs/formats.md lists them).
         config: the resolved training configuration.
         dataset: ``fps``, ``samples`` and ``fingerprint`` of the data it was trained on.
         versions: versions of lipforge, python and torch that wrote it.

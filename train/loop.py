@@ -176,6 +176,8 @@ class Loop:
             f"{self._task.kind}: {parameters / 1e6:.2f} M parameters on {self._device.torch_device}, "
             f"{self._task.dataset.samples} clips, step {self._step} of at most {self._task.loop.steps}"
         )
+        for note in self._task.notes:
+            journal.say(f"note: {note}")
         self._logged_step, self._logged_s = self._step, time.monotonic()
 
     def _save(self, journal: Journal) -> None:
@@ -192,6 +194,7 @@ class Loop:
             "learners": {name: learner.state() for name, learner in self._learners.items()},
             "random": self._device.random_state(),
             "seconds": self._seconds,
+            "task": task.state(),
         }
         folder = save_checkpoint(self._options.out, header, self._learners[task.kind].average.state_dict(), training)
         delete_old_checkpoints(self._options.out, task.loop.keep_last)
@@ -209,6 +212,7 @@ class Loop:
                 learner.load_state(training["learners"][name])
             self._device.set_random_state(training["random"])
             self._seconds = float(training["seconds"])
+            self._task.load_state(training.get("task", {}))
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(f"{folder}: training.pt does not fit this run ({error!r:.200}).") from error
         self._step = self._saved_step = checkpoint.step

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from lipforge.kernels.spec import Spec
 from lipforge.train.config import LoopConfig
 from lipforge.train.device import Device
-from lipforge.train.shards import Dataset
 
 Batch = dict[str, Tensor]
 Networks = dict[str, nn.Module]
@@ -33,8 +33,28 @@ class Loss:
     parts: dict[str, Tensor]
 
 
+class TrainingData(Protocol):
+    """What the loop wants to know of a dataset: where it is, how large, and by what it is recognised."""
+
+    @property
+    def root(self) -> Path:
+        """The folder."""
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of every clip."""
+
+    @property
+    def samples(self) -> int:
+        """Number of clips."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when the data changes."""
+
+
 class Task(ABC):
-    """A trainer. The loop calls it; it holds no training state of its own.
+    """A trainer. The loop calls it; training state of its own, if any, goes through ``state``.
 
     Attributes:
         kind: name in checkpoints; the network of that name is the product.
@@ -44,15 +64,17 @@ class Task(ABC):
         model_args: constructor arguments of the product.
         specs: recipes that the product needs when used.
         networks: freshly initialised networks by name.
+        notes: what the user should know about the data, one line each.
     """
 
     kind: str
-    dataset: Dataset
+    dataset: TrainingData
     loop: LoopConfig
     config: dict[str, Any]
     model_args: dict[str, Any]
     specs: dict[str, Spec]
     networks: Networks
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
@@ -73,3 +95,11 @@ class Task(ABC):
         """Draw what the product does on held-out samples: RGB float32 (3, H, W) in [0, 1] by title."""
         del network, device
         return {}
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs beside networks, optimisers and random states."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what ``state`` returned."""
+        del state

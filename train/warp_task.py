@@ -31,6 +31,7 @@ class WarpTask(Task):
     """
 
     kind = "warp"
+    dataset: Dataset
 
     def __init__(self, dataset: Dataset, config: WarpConfig) -> None:
         self.dataset, self.loop, self.config = dataset, config.loop, as_plain(config)

@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 import wave
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
 
@@ -155,3 +157,82 @@ def new_dataset(tmp_path: Path) -> Callable[..., Path]:
         return write_dataset(tmp_path / "data", **options)
 
     return write
+
+
+def write_talking_clip(
+    folder: Path,
+    seed: int,
+    *,
+    frames: int = 30,
+    rate_hz: int = 16_000,
+    channels: int = 1,
+    missing: tuple[int, ...] = (),
+) -> None:
+    """Write a clip in the published layout: a dark mouth that is open where the hum is loud."""
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(seed)
+    loudness = np.repeat(random.random(-(-frames // 5)) > 0.5, 5)[:frames]  # bursts of 0.2 s
+    skin = random.uniform(90, 200, 3)
+    for frame in set(range(frames)) - set(missing):
+        picture = np.full((110, 100, 3), skin, np.uint8)
+        cv2.ellipse(picture, (50, 82), (20, 14 if loudness[frame] else 3), 0, 0, 360, (20, 20, 60), -1)
+        cv2.imwrite(str(folder / f"{frame}.jpg"), picture)
+    time_s = np.arange(frames * rate_hz // FPS) / rate_hz
+    loud = loudness[np.minimum((time_s * FPS).astype(int), frames - 1)]
+    hum = (12_000 * loud * np.sin(2 * np.pi * random.uniform(150, 300) * time_s)).astype("<i2")
+    with wave.open(str(folder / "audio.wav"), "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.repeat(hum, channels).tobytes())
+
+
+@pytest.fixture(scope="session")
+def frame_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clips in the published layout, not to be changed: six for training, two held out."""
+    root = tmp_path_factory.mktemp("frames") / "lrs2_preprocessed"
+    for number in range(8):
+        stereo = {"rate_hz": 44_100, "channels": 2} if number == 1 else {}
+        write_talking_clip(root / "main" / f"{number:03d}", number, missing=(12,) if number == 2 else (), **stereo)
+    (root / "filelists").mkdir()
+    (root / "filelists" / "train.txt").write_text("".join(f"main/{n:03d} MV\n" for n in range(6)))
+    (root / "filelists" / "val.txt").write_text("main/006\nmain/007\n\n")
+    return root
+
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+PUBLISHED = {"wav2lip": "wav2lip", "syncnet": "syncnet_color", "wav2lip-disc": "wav2lip_disc_qual"}
+"""Kinds of checkpoint and the names that the golden files give to the networks."""
+
+
+@pytest.fixture(scope="session")
+def published_shapes() -> dict[str, dict[str, list[int]]]:
+    """Keys and shapes of the published networks by kind of checkpoint."""
+    shapes = json.loads((GOLDEN / "wav2lip_state_dict_shapes.json").read_text())
+    return {kind: shapes[name] for kind, name in PUBLISHED.items()}
+
+
+def golden_tensor(key: str, shape: tuple[int, ...], gain: float) -> torch.Tensor:
+    """Make the weights that the golden outputs were computed with: a function of the key alone."""
+    random = np.random.default_rng(zlib.crc32(f"lipforge-golden-v1/{key}".encode()))
+    if key.endswith("num_batches_tracked"):
+        return torch.tensor(0)
+    if key.endswith("running_mean"):
+        values = random.normal(0, 0.1, shape)
+    elif key.endswith("running_var") or (len(shape) == 1 and key.endswith(".weight")):
+        values = random.uniform(0.5, 1.1, shape)
+    elif len(shape) == 1:
+        values = random.normal(0, 0.05, shape)
+    else:
+        values = random.normal(0, gain * np.sqrt(2 / np.prod(shape[1:])), shape)
+    return torch.from_numpy(values.astype(np.float32))
+
+
+@pytest.fixture(scope="session")
+def golden_weights() -> Callable[..., dict[str, torch.Tensor]]:
+    """Makes the weights for a network of any size: ``golden_weights(network, gain=0.55)``."""
+
+    def make(network: torch.nn.Module, gain: float = 0.55) -> dict[str, torch.Tensor]:
+        return {key: golden_tensor(key, tuple(value.shape), gain) for key, value in network.state_dict().items()}
+
+    return make

@@ -7,10 +7,17 @@ from typing import Any
 from torch import nn
 
 from lipforge.kernels.errors import ConfigError
+from lipforge.train.models import quality_discriminator, syncnet, wav2lip
 from lipforge.train.models.audio2lips import Audio2Lips
 from lipforge.train.models.warp import WarpNet
 
-NETWORKS: dict[str, type[nn.Module]] = {"audio2lips": Audio2Lips, "warp": WarpNet}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "audio2lips": Audio2Lips,
+    "warp": WarpNet,
+    wav2lip.KIND: wav2lip.Wav2Lip,
+    syncnet.KIND: syncnet.SyncNet,
+    quality_discriminator.KIND: quality_discriminator.QualityDiscriminator,
+}
 
 
 def build_network(kind: str, arguments: dict[str, Any]) -> nn.Module:

@@ -1,0 +1,135 @@
+"""Configurations of the trainers of the Wav2Lip family; defaults are the published values.
+
+One thing is not as published: the loop clips gradients (``loop.clip_norm``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lipforge.train.config import LoopConfig
+
+
+@dataclass(frozen=True)
+class SyncNetDataConfig:
+    """Where windows come from.
+
+    Attributes:
+        filelists: folder of ``train.txt`` and ``val.txt``; empty means ``filelists`` in the data folder.
+        validation_windows: held-out windows, the same at every evaluation, each judged with its own frames and with
+            others.
+    """
+
+    filelists: str = ""
+    validation_windows: int = 1024
+
+
+@dataclass(frozen=True)
+class SyncNetModelConfig:
+    """Sizes of ``SyncNet``."""
+
+    face: tuple[int, ...] = (32, 64, 128, 256, 512, 512)
+    face_repeats: tuple[int, ...] = (2, 3, 2, 2, 0)
+    audio: tuple[int, ...] = (32, 64, 128, 256)
+    audio_repeats: tuple[int, ...] = (2, 2, 2, 2)
+    embedding: int = 512
+
+
+def _published_loop(batch_size: int, every: int, betas: tuple[float, float] = (0.9, 0.999)) -> LoopConfig:
+    """Return Adam at a constant rate, evaluating and saving every so many steps."""
+    return LoopConfig(
+        steps=200_000,
+        batch_size=batch_size,
+        learning_rate=1e-4,
+        last_rate_share=1.0,
+        warmup_steps=0,
+        weight_decay=0.0,
+        betas=betas,
+        ema_decay=0.0,
+        validate_every=every,
+        image_every=0,
+        save_every=every,
+        save_minutes=0.0,
+    )
+
+
+@dataclass(frozen=True)
+class SyncNetConfig:
+    """Configuration of ``lipforge train syncnet``."""
+
+    loop: LoopConfig = field(default_factory=lambda: _published_loop(64, 10_000))
+    data: SyncNetDataConfig = field(default_factory=SyncNetDataConfig)
+    model: SyncNetModelConfig = field(default_factory=SyncNetModelConfig)
+
+
+@dataclass(frozen=True)
+class Wav2LipDataConfig:
+    """Where windows come from.
+
+    Attributes:
+        filelists: folder of ``train.txt`` and ``val.txt``; empty means ``filelists`` in the data folder.
+        validation_windows: held-out windows, the same at every evaluation.
+        mel_offset_frames: where a frame's sound starts (``MelChunkSpec``); recorded in the checkpoint.
+    """
+
+    filelists: str = ""
+    validation_windows: int = 256
+    mel_offset_frames: int = -1
+
+
+@dataclass(frozen=True)
+class Wav2LipModelConfig:
+    """Sizes of ``Wav2Lip``."""
+
+    face: tuple[int, ...] = (16, 32, 64, 128, 256, 512, 512)
+    face_repeats: tuple[int, ...] = (2, 3, 2, 2, 1)
+    audio: tuple[int, ...] = (32, 64, 128, 256)
+    audio_repeats: tuple[int, ...] = (2, 2, 2, 1)
+    audio_embedding: int = 512
+    decoder: tuple[int, ...] = (512, 512, 512, 384, 256, 128, 64)
+    decoder_repeats: tuple[int, ...] = (1, 2, 2, 2, 2, 2)
+    head: int = 32
+
+
+@dataclass(frozen=True)
+class CriticModelConfig:
+    """Sizes of ``QualityDiscriminator``."""
+
+    widths: tuple[int, ...] = (32, 64, 128, 256, 512, 512, 512)
+    repeats: tuple[int, ...] = (1, 1, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Wav2LipLossConfig:
+    """Shares of the generator's loss; the L1 distance gets what they leave.
+
+    Attributes:
+        expert: checkpoint of the sync expert, set by ``--syncnet-checkpoint-path``.
+        sync: share of the expert's opinion once it counts.
+        sync_threshold: sync loss of an evaluation below which it starts to count.
+        adversary: share of the critic's opinion; 0 trains without a critic.
+    """
+
+    expert: str = ""
+    sync: float = 0.01
+    sync_threshold: float = 0.75
+    adversary: float = 0.0
+
+
+@dataclass(frozen=True)
+class Wav2LipConfig:
+    """Configuration of ``lipforge train wav2lip``."""
+
+    loop: LoopConfig = field(default_factory=lambda: _published_loop(16, 3000))
+    data: Wav2LipDataConfig = field(default_factory=Wav2LipDataConfig)
+    model: Wav2LipModelConfig = field(default_factory=Wav2LipModelConfig)
+    critic: CriticModelConfig = field(default_factory=CriticModelConfig)
+    loss: Wav2LipLossConfig = field(default_factory=Wav2LipLossConfig)
+
+
+@dataclass(frozen=True)
+class Wav2LipGanConfig(Wav2LipConfig):
+    """Configuration of ``lipforge train wav2lip-gan``."""
+
+    loop: LoopConfig = field(default_factory=lambda: _published_loop(16, 3000, (0.5, 0.999)))
+    loss: Wav2LipLossConfig = field(default_factory=lambda: Wav2LipLossConfig(sync=0.03, adversary=0.07))
