@@ -1,4 +1,4 @@
-"""Which rectangle of the image a crop square touches, and from which one its colours can come."""
+"""Which rectangle of the image a box of the crop touches, and from which one its colours can come."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ class Region:
     bottom: int
 
     @classmethod
-    def of_crop(cls, inverse: NDArray[np.float64], size_px: int, image_shape: tuple[int, ...]) -> Region:
-        """Return the pixels that can lie in the crop square [-0.5, S - 0.5].
+    def of_box(
+        cls, inverse: NDArray[np.float64], box: tuple[float, float, float, float], image_shape: tuple[int, ...]
+    ) -> Region:
+        """Return the pixels that can lie in a box of the crop.
 
         Args:
             inverse: float64 (2, 3), crop px to image px.
-            size_px: S, width and height of the crop.
+            box: left, top, right, bottom in crop px, both ends included.
             image_shape: height and width of the image in px.
         """
-        corners = np.array([(x, y) for x in (-0.5, size_px - 0.5) for y in (-0.5, size_px - 0.5)])
+        corners = np.array([(x, y) for x in box[::2] for y in box[1::2]])
         x, y = inverse[:, :2] @ corners.T + inverse[:, 2:]
         # A pixel exactly on the square's edge must be visited however the inverse was rounded; its own test decides.
         slack = 1e-3
