@@ -20,9 +20,9 @@ LUMA_SHARES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 class YuvSpec(Spec):
     """What the numbers of a YUV 4:2:0 frame mean.
 
-    ``matrix`` turns RGB into luma and chroma; ``full_range`` tells levels 0..255 from 16..235 (chroma 16..240). A chroma
-    sample lies midway between two rows of luma; across, it lies midway between two columns (``centre``: JPEG, MPEG-1)
-    or on the even column (``left``: what MPEG-2, H.264 and H.265 assume unless told otherwise).
+    ``matrix`` turns RGB into luma and chroma; ``full_range`` tells levels 0..255 from 16..235 (chroma 16..240). A
+    chroma sample lies midway between two rows of luma; across, it lies midway between two columns (``centre``: JPEG,
+    MPEG-1) or on the even column (``left``: what MPEG-2, H.264 and H.265 assume unless told otherwise).
     """
 
     matrix: Literal["bt601", "bt709"] = "bt601"

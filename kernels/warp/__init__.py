@@ -85,9 +85,7 @@ def composite_i420(
         InputError: an argument has the wrong shape, dtype or layout, a value is not finite, a plane is read-only or
             the transform cannot be inverted.
     """
-    _composite_yuv(
-        frame, SEPARATE_CHROMA, [frame.u, frame.v], scratch, transform, (flow, mask, colour), spec, strength
-    )
+    _composite_yuv(frame, SEPARATE_CHROMA, [frame.u, frame.v], scratch, transform, (flow, mask, colour), spec, strength)
 
 
 def composite_nv12(

@@ -12,7 +12,6 @@ from lipforge.kernels.compiled import compiled
 from lipforge.kernels.lanes import LANES, copy_bytes
 from lipforge.kernels.spans import row_span
 from lipforge.kernels.warp.vector_warp import (
-    RECORD,
     warp_bgr,
     warp_luma,
     warp_paired_chroma,
