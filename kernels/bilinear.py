@@ -10,7 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from lipforge.kernels.lanes import BYTE, FLOAT, INT32, INT64, INTS, LANES, Vector, load, multiply_add, shuffle, splat
+from lipforge.kernels.lanes import BYTE, FLOAT, INT32, INT64, LANES, Vector, load, multiply_add, shuffle, splat
 
 
 def locate(whole: Vector, offset: Vector, last: Vector) -> tuple[Vector, Vector]:
@@ -87,16 +87,21 @@ def _turn_quads(code: Any, rows: list[Any]) -> list[Any]:
     return turned
 
 
+# Gathered int64 fill two AVX2 registers. In this order their halves come out in lane order without crossing the
+# registers' 128-bit lanes: see ``split_words``.
+GATHER_ORDER = {16: range(8), 32: range(8), 64: (0, 1, 4, 5, 2, 3, 6, 7)}
+
+
 def gather(address: Any, offset: Vector, bits: int) -> Any:
-    """Load 16, 32 or 64 bits at eight byte offsets (int32, not negative).
+    """Load 16, 32 or 64 bits at eight byte offsets (int32, not negative), in ``GATHER_ORDER``.
 
     Eight loads are as fast as the processors' own gather instructions, and exist everywhere.
     """
     code, kind = offset.code, ir.IntType(bits)
     words = ir.Constant(ir.VectorType(kind, LANES), ir.Undefined)
-    for i in range(LANES):
-        word = load(code, kind, code.add(address, code.zext(offset.lane(i), INT64)))
-        words = code.insert_element(words, word, INT32(i))
+    for place, lane in enumerate(GATHER_ORDER[bits]):
+        word = load(code, kind, code.add(address, code.zext(offset.lane(lane), INT64)))
+        words = code.insert_element(words, word, INT32(place))
     return words
 
 
@@ -107,9 +112,11 @@ def byte_of(words: Vector, index: int) -> Vector:
 
 
 def split_words(code: Any, words: Any) -> tuple[Vector, Vector]:
-    """Split eight int64 into their lower and upper int32."""
-    upper = code.lshr(words, ir.Constant(words.type, [32] * LANES))
-    return Vector(code, code.trunc(words, INTS)), Vector(code, code.trunc(upper, INTS))
+    """Split eight gathered int64 into their lower and upper int32, in lane order."""
+    halves = code.bitcast(words, ir.VectorType(INT32, 2 * LANES))
+    lower = [0, 2, 8, 10, 4, 6, 12, 14]
+    upper = [lane + 1 for lane in lower]
+    return Vector(code, shuffle(code, halves, halves, lower)), Vector(code, shuffle(code, halves, halves, upper))
 
 
 def three_channels(code: Any, words: Any, share: Vector) -> list[Vector]:

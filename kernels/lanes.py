@@ -15,16 +15,30 @@ To read or change a block, read it as numpy on arrays of eight: ``a + b * c`` me
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+import numba.core.cgutils
+import numba.extending
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import types
 
 LANES = 8
 FLOAT, INT32, INT64, BYTE = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.IntType(8)
 FLOATS, INTS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT32, LANES)
+
+cgutils: Any = numba.core.cgutils  # partly annotated: strict type checking would refuse every call
+
+
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As numba's decorator, but typed as what compiled code calls: without the typing context."""
+    return cast(Callable[..., Any], numba.extending.intrinsic(function))
+
+
+def unpack(code: Any, packed: Any) -> list[Any]:
+    """Return the members of a tuple argument."""
+    return list(cgutils.unpack_tuple(code, packed))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which pixels of an image row lie in a box of the crop."""
+"""Which part of a crop is active, and which pixels of an image row lie in it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.compiled import compiled
+
+
+def active_box(cells: list[int], size_px: int) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom in crop px outside which bilinear samples meet only zero cells.
+
+    Args:
+        cells: first column, first row, end column, end row of the cells that are not zero.
+        size_px: S, width and height of the crop.
+    """
+    # A cell is felt up to one cell away, and at the border up to the square's edge.
+    left, top = (float(first - 1) if first > 0 else -0.5 for first in cells[:2])
+    right, bottom = (float(end) if end < size_px else size_px - 0.5 for end in cells[2:])
+    return left, top, right, bottom
 
 
 @compiled

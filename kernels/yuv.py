@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -35,6 +36,7 @@ class YuvSpec(Spec):
         if self.siting not in ("left", "centre"):
             raise ConfigError(f"YuvSpec.siting must be 'left' or 'centre', not {self.siting!r}.")
 
+    @lru_cache  # noqa: B019 - a handful of frozen specs, asked for in every frame
     def from_rgb(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return matrix (3, 3) and offset (3,): levels of Y, U, V = matrix @ (red, green, blue in 0..1) + offset."""
         red, blue = LUMA_SHARES[self.matrix]
@@ -43,13 +45,14 @@ class YuvSpec(Spec):
         chroma_v = (np.array([1.0, 0.0, 0.0]) - luma) / (2.0 * (1.0 - red))
         luma_span, chroma_span, black = (255.0, 255.0, 0.0) if self.full_range else (219.0, 224.0, 16.0)
         matrix = np.stack([luma * luma_span, chroma_u * chroma_span, chroma_v * chroma_span])
-        return matrix, np.array([black, 128.0, 128.0])
+        return _constant(matrix), _constant(np.array([black, 128.0, 128.0]))
 
+    @lru_cache  # noqa: B019
     def to_rgb(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return matrix (3, 3) and offset (3,): levels of red, green, blue = matrix @ (Y, U, V) + offset."""
         matrix, offset = self.from_rgb()
         inverse = 255.0 * np.linalg.inv(matrix)
-        return inverse, -inverse @ offset
+        return _constant(inverse), _constant(-inverse @ offset)
 
     def chroma_transforms(self, forward: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return how a chroma plane lies in the crop.
@@ -60,10 +63,12 @@ class YuvSpec(Spec):
         Returns:
             Chroma px to crop px, and crop px to chroma px; both float64 (2, 3).
         """
-        # luma px = 2 * chroma px + offset
-        offset = np.array([0.5 if self.siting == "centre" else 0.0, 0.5])
-        chroma = np.column_stack([2.0 * forward[:, :2], forward[:, :2] @ offset + forward[:, 2]])
-        return invert_affine(chroma)
+        (a, b, x), (c, d, y) = forward.tolist()
+        # luma px = 2 * chroma px + (offset, 0.5)
+        offset = 0.5 if self.siting == "centre" else 0.0
+        return invert_affine(
+            np.array([[2 * a, 2 * b, a * offset + b * 0.5 + x], [2 * c, 2 * d, c * offset + d * 0.5 + y]])
+        )
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,11 @@ def require_writable(frame: I420Frame | Nv12Frame) -> None:
     planes = (frame.y, frame.uv) if isinstance(frame, Nv12Frame) else (frame.y, frame.u, frame.v)
     if not all(plane.flags.writeable for plane in planes):
         raise InputError("a plane of the frame is read-only; pass writable planes, for example plane.copy().")
+
+
+def _constant(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    array.flags.writeable = False
+    return array
 
 
 def _luma_size(plane: Any) -> tuple[int, int]:

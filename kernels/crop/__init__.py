@@ -15,7 +15,7 @@ __all__ = ["crop_face", "crop_face_i420", "crop_face_nv12"]
 
 # Which of the image's channels, and of 1, make the channels of the crop.
 FORWARDS = np.eye(3, 4)
-BACKWARDS = np.eye(3, 4)[::-1]
+BACKWARDS = np.ascontiguousarray(FORWARDS[::-1])
 
 
 def crop_face(
@@ -53,7 +53,8 @@ def crop_face(
     require_output("out", out, np.uint8, (size_px, size_px, 3))
     _, inverse = invert_affine(transform)
     taps = taps_per_axis(inverse)
-    _crop([Plane.of(image, taps)], [inverse], BACKWARDS if reverse_channels else FORWARDS, out)
+    plane = Plane.of(image, taps)
+    crop_rows(np.array([plane.arguments]), inverse, inverse, BACKWARDS if reverse_channels else FORWARDS, out)
     return out
 
 
@@ -130,15 +131,6 @@ def _crop_yuv(
     taps, chroma_taps = taps_per_axis(inverse), taps_per_axis(chroma_inverse)
     planes = [Plane.of(luma, taps), *(Plane.of(plane, chroma_taps) for plane in chroma)]
     to_rgb = np.column_stack(spec.to_rgb())
-    _crop(planes, [inverse, chroma_inverse, chroma_inverse], to_rgb if reverse_channels else to_rgb[::-1], out)
+    mixing = np.ascontiguousarray(to_rgb if reverse_channels else to_rgb[::-1])
+    crop_rows(np.array([plane.arguments for plane in planes]), inverse, chroma_inverse, mixing, out)
     return out
-
-
-def _crop(
-    planes: list[Plane], inverses: list[NDArray[np.float64]], mixing: NDArray[np.float64], out: NDArray[np.uint8]
-) -> None:
-    """Sample planes and mix the means of their three channels, and 1, into the channels of the crop."""
-    counts = [plane.taps**2 for plane in planes for _ in range(plane.channels)]
-    scaled = (mixing / np.array([*counts, 1])).astype(np.float32)
-    described = np.array([plane.arguments for plane in planes])
-    crop_rows(described, np.stack(inverses[: len(planes)]), scaled, out)

@@ -6,11 +6,30 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import types
 
-from lipforge.kernels.bilinear import byte_of, gather, locate, pack_three, three_channels, to_levels
-from lipforge.kernels.lanes import FLOATS, INT64, LANES, Vector, counting, load, spread, store
+from lipforge.kernels.bilinear import (
+    GATHER_ORDER,
+    byte_of,
+    gather,
+    locate,
+    pack_three,
+    three_channels,
+    to_levels,
+)
+from lipforge.kernels.lanes import (
+    FLOATS,
+    INT64,
+    LANES,
+    Vector,
+    counting,
+    intrinsic,
+    load,
+    shuffle,
+    spread,
+    store,
+    unpack,
+)
 
 
 class Tap(NamedTuple):
@@ -35,8 +54,17 @@ class Path(NamedTuple):
     step_y: Any
 
 
-def _emit_tap(code: Any, tap: Tap, path: Path, channels: int) -> None:
-    """Add one sample of an image with 1, 2 or 3 bytes per pixel."""
+def _emit_tap(code: Any, tap: Tap, path: Path, channels: int, inside: bool) -> None:
+    """Add one sample of an image with 1, 2 or 3 bytes per pixel.
+
+    Args:
+        code: the instruction builder.
+        tap: whole numbers.
+        path: fractions.
+        channels: bytes per pixel.
+        inside: the caller knows that no sample needs the image's last two rows, so the row below always exists and a
+            word never ends beyond the image.
+    """
     along = counting(code)
     shift_x = along.times_plus(spread(code, path.step_x), spread(code, path.x))
     shift_y = along.times_plus(spread(code, path.step_y), spread(code, path.y))
@@ -44,33 +72,47 @@ def _emit_tap(code: Any, tap: Tap, path: Path, channels: int) -> None:
     column, share_x = locate(spread(code, tap.x), shift_x, spread(code, tap.last_x))
     row, share_y = locate(spread(code, tap.y), shift_y, last_y)
     start, stride = column * channels, spread(code, tap.stride)
-    upper, lower = (
-        _blend_row(tap, line * stride + start, share_x, channels) for line in (row, (row + 1).at_most(last_y))
-    )
+    if inside:
+        offset = row * stride + start
+        words = [_words(address, offset, channels) for address in (tap.image, code.add(tap.image, tap.stride))]
+    else:
+        lines = (row, (row + 1).at_most(last_y))
+        words = [_words_near_end(tap, line * stride + start, channels) for line in lines]
+    upper, lower = (_blend(code, word, share_x, channels) for word in words)
     for i, (above, below) in enumerate(zip(upper, lower, strict=True)):
         address = code.add(tap.totals, INT64(4 * LANES * i))
         total = Vector(code, load(code, FLOATS, address)) + above.towards(below, share_y)
         store(code, total.value, address)
 
 
-def _blend_row(tap: Tap, offset: Vector, share: Vector, channels: int) -> list[Vector]:
-    """Blend each pixel with its right neighbour; near the image's end the word is loaded early and shifted down."""
+def _words(address: Any, offset: Vector, channels: int) -> Any:
+    return gather(address, offset, 64 if channels == 3 else 32)
+
+
+def _words_near_end(tap: Tap, offset: Vector, channels: int) -> Any:
+    """Load words; those that would end beyond the image are loaded earlier and shifted down."""
     code = offset.code
-    bits = 64 if channels == 3 else 32
     start = offset.at_most(spread(code, tap.limit))
-    words = gather(tap.image, start, bits)
+    words = _words(tap.image, start, channels)
     excess = (offset - start << 3).value
     if channels == 3:
-        words = code.lshr(words, code.zext(excess, ir.VectorType(INT64, LANES)))
+        order = list(GATHER_ORDER[64])
+        excess = code.zext(shuffle(code, excess, excess, order), ir.VectorType(INT64, LANES))
+    return code.lshr(words, excess)
+
+
+def _blend(code: Any, words: Any, share: Vector, channels: int) -> list[Vector]:
+    """Blend each pixel with its right neighbour in the same word."""
+    if channels == 3:
         return three_channels(code, words, share)
-    shifted = Vector(code, words) >> Vector(code, excess)
-    return [byte_of(shifted, i).towards(byte_of(shifted, i + channels), share) for i in range(channels)]
+    word = Vector(code, words)
+    return [byte_of(word, i).towards(byte_of(word, i + channels), share) for i in range(channels)]
 
 
-def _tap_emitter(channels: int) -> Callable[[Any, Any, Any, Any], Any]:
+def _tap_emitter(channels: int, inside: bool) -> Callable[[Any, Any, Any, Any], Any]:
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        tap, path = (cgutils.unpack_tuple(code, argument) for argument in arguments)
-        _emit_tap(code, Tap(*tap), Path(*path), channels)
+        tap, path = (unpack(code, argument) for argument in arguments)
+        _emit_tap(code, Tap(*tap), Path(*path), channels, inside)
         return context.get_dummy_value()
 
     return emit
@@ -79,19 +121,37 @@ def _tap_emitter(channels: int) -> Callable[[Any, Any, Any, Any], Any]:
 @intrinsic
 def add_bgr(typing_context: Any, tap: Any, path: Any) -> Any:
     """Add a sample of eight pixels with 3 channels (``Tap`` and ``Path`` as plain tuples)."""
-    return types.void(tap, path), _tap_emitter(3)
+    return types.void(tap, path), _tap_emitter(3, inside=False)
+
+
+@intrinsic
+def add_bgr_inside(typing_context: Any, tap: Any, path: Any) -> Any:
+    """Do the same where no sample needs the last two rows."""
+    return types.void(tap, path), _tap_emitter(3, inside=True)
 
 
 @intrinsic
 def add_pairs(typing_context: Any, tap: Any, path: Any) -> Any:
     """Add a sample of eight pixels with 2 channels."""
-    return types.void(tap, path), _tap_emitter(2)
+    return types.void(tap, path), _tap_emitter(2, inside=False)
+
+
+@intrinsic
+def add_pairs_inside(typing_context: Any, tap: Any, path: Any) -> Any:
+    """Do the same where no sample needs the last two rows."""
+    return types.void(tap, path), _tap_emitter(2, inside=True)
 
 
 @intrinsic
 def add_single(typing_context: Any, tap: Any, path: Any) -> Any:
     """Add a sample of eight pixels with 1 channel."""
-    return types.void(tap, path), _tap_emitter(1)
+    return types.void(tap, path), _tap_emitter(1, inside=False)
+
+
+@intrinsic
+def add_single_inside(typing_context: Any, tap: Any, path: Any) -> Any:
+    """Do the same where no sample needs the last two rows."""
+    return types.void(tap, path), _tap_emitter(1, inside=True)
 
 
 @intrinsic
@@ -102,8 +162,8 @@ def write_mixed(typing_context: Any, totals: Any, target: Any, mixing: Any) -> A
         totals, target, mixing = arguments
         sums = [Vector(code, load(code, FLOATS, code.add(totals, INT64(4 * LANES * i)))) for i in range(3)]
         channels = []
-        for row in cgutils.unpack_tuple(code, mixing):
-            *factors, value = (spread(code, number) for number in cgutils.unpack_tuple(code, row))
+        for row in unpack(code, mixing):
+            *factors, value = (spread(code, number) for number in unpack(code, row))
             for total, factor in zip(sums, factors, strict=True):
                 value = total.times_plus(factor, value)
             channels.append(to_levels(value))

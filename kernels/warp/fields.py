@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lipforge.kernels.arrays import require_array
 from lipforge.kernels.errors import InputError
+from lipforge.kernels.spans import active_box
 from lipforge.kernels.spec import WarpSpec
 from lipforge.kernels.warp.numba_warp import measure_fields, pack_fields
 from lipforge.kernels.warp.scratch import WarpScratch
@@ -73,21 +74,12 @@ def prepare_fields(
         raise InputError(
             "flow, mask and colour must be finite; they hold NaN or infinity. Check the model that made them."
         )
-    left, top, right, bottom = cells
-    if right == left or strength == 0.0:
+    if cells[2] == cells[0] or strength == 0.0:
         return None
     records = scratch.fields(size_px)
-    pack_fields(flow, mask, colour, mixing, (max(top - 1, 0), min(bottom + 1, size_px)), records)
+    pack_fields(flow, mask, colour, mixing, (max(cells[1] - 1, 0), min(cells[3] + 1, size_px)), records)
     slope, lift = (1.0 / spec.border_px, 0.0) if spec.border_px > 0.0 else (0.0, 1.0)
-    box = (_start(left), _start(top), _end(right, size_px), _end(bottom, size_px))
     reach = np.array([reach_x, reach_y], np.int32).view(np.float32)
-    return Fields(records, size_px, box, (float(reach[0]), float(reach[1])), (slope, lift, float(strength)))
-
-
-def _start(first: int) -> float:
-    """Return from where on cells from ``first`` on are felt: one cell earlier, or from the square's edge on."""
-    return first - 1.0 if first > 0 else -0.5
-
-
-def _end(end: int, size_px: int) -> float:
-    return float(end) if end < size_px else size_px - 0.5
+    return Fields(
+        records, size_px, active_box(cells, size_px), (float(reach[0]), float(reach[1])), (slope, lift, float(strength))
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from lipforge.kernels.region import Region
 from lipforge.kernels.warp.fields import Fields
 from lipforge.kernels.warp.numba_warp import PIXEL_BYTES, composite_rows
-from lipforge.kernels.warp.region import Region
 from lipforge.kernels.warp.scratch import WarpScratch
 
 

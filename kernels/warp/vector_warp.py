@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from numba.core import cgutils, types
-from numba.extending import intrinsic
+from numba.core import types
 
 from lipforge.kernels.bilinear import (
     locate,
@@ -22,7 +21,7 @@ from lipforge.kernels.bilinear import (
     sample_three,
     to_levels,
 )
-from lipforge.kernels.lanes import INT64, Vector, any_lane, counting, spread, store
+from lipforge.kernels.lanes import INT64, Vector, any_lane, counting, intrinsic, spread, store, unpack
 
 RECORD = 8  # float32 per field record: flow x, flow y, mask, three of colour, two unused
 
@@ -152,8 +151,8 @@ def _emit_fields(
 
 def _emitter(layout: Layout) -> Callable[[Any, Any, Any, Any], Any]:
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        block = Block(*cgutils.unpack_tuple(code, arguments[0]))
-        motion = Motion(*cgutils.unpack_tuple(code, arguments[1]))
+        block = Block(*unpack(code, arguments[0]))
+        motion = Motion(*unpack(code, arguments[1]))
         return _emit_block(code, layout, block, motion)
 
     return emit

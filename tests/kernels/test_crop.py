@@ -10,7 +10,6 @@ from lipforge.kernels.crop.footprint import taps_per_axis
 from lipforge.kernels.errors import InputError
 
 
-
 def assert_near(crop: np.ndarray, expected: np.ndarray) -> None:
     """At most one level apart, and only where float32 rounds a value next to one half to the other side."""
     difference = np.abs(crop.astype(int) - expected)

@@ -26,9 +26,7 @@ def planes_of(photo: np.ndarray) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("spec", YUV_SPECS)
 @pytest.mark.parametrize("size_px", [33, 8, 1])
-@pytest.mark.parametrize(
-    ("scale", "degrees"), [(12.0, 0.0), (1.0, 90.0), (0.7, 8.0), (0.37, 200.0), (0.048, 30.0)]
-)
+@pytest.mark.parametrize(("scale", "degrees"), [(12.0, 0.0), (1.0, 90.0), (0.7, 8.0), (0.37, 200.0), (0.048, 30.0)])
 def test_crops_from_planes_equal_the_reference(photo, make_similarity, spec, size_px, scale, degrees):
     transform, planes = make_similarity(scale, degrees, (150.0, 60.0), size_px), planes_of(photo)
     forward, inverse = invert_affine(transform)
