@@ -118,7 +118,7 @@ def require_writable(frame: I420Frame | Nv12Frame) -> None:
         raise InputError("a plane of the frame is read-only; pass writable planes, for example plane.copy().")
 
 
-def _constant(array: NDArray[np.float64]) -> NDArray[np.float64]:
+def _constant(array: NDArray[Any]) -> NDArray[np.float64]:
     array.flags.writeable = False
     return array
 
@@ -131,11 +131,11 @@ def _luma_size(plane: Any) -> tuple[int, int]:
     return int(given[0]), int(given[1])
 
 
-def _require_plane(name: str, plane: Any, shape: tuple[int, ...]) -> None:
+def _require_plane(name: str, plane: Any, shape: Any) -> None:
     if not isinstance(plane, np.ndarray) or plane.dtype != np.uint8 or plane.shape != shape:
         raise InputError(f"{name} must be a uint8 array of shape {shape}, not {_described(plane)}.")
     within_row = (2, 1) if len(shape) == 3 else (1,)
-    if plane.strides[1:] != within_row or plane.strides[0] < plane.shape[1] * within_row[0]:
+    if plane.strides[1:] != within_row or plane.strides[0] < plane[0].nbytes:
         raise InputError(
             f"{name}: the pixels of a row must lie next to each other and rows in order; strides are {plane.strides}. "
             f"Pass numpy.ascontiguousarray({name})."
