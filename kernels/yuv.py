@@ -124,7 +124,7 @@ def _constant(array: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _luma_size(plane: Any) -> tuple[int, int]:
-    given = plane.shape if isinstance(plane, np.ndarray) else ()
+    given: tuple[int, ...] = plane.shape if isinstance(plane, np.ndarray) else ()
     if len(given) != 2 or 0 in given:
         raise InputError(f"y must be a uint8 array of shape (H, W), not {_described(plane)}.")
     _require_plane("y", plane, given)

@@ -12,6 +12,7 @@ from lipforge.kernels.compiled import compiled
 from lipforge.kernels.lanes import LANES, copy_bytes
 from lipforge.kernels.spans import row_span
 from lipforge.kernels.warp.vector_warp import (
+    RECORD,
     warp_bgr,
     warp_luma,
     warp_paired_chroma,
@@ -23,6 +24,9 @@ BGR, LUMA, SEPARATE_CHROMA, PAIRED_CHROMA = 0, 1, 2, 3
 PIXEL_BYTES = (3, 1, 1, 2)
 
 INFINITE_BITS = 0x7F800000
+
+# Unsigned offsets spare numba's test for negative indices in every store.
+U1, U2, U3, U4, U5 = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(5)
 
 
 @compiled
@@ -84,13 +88,20 @@ def pack_fields(
             and column repeat their neighbours.
     """
     size_px = mask.shape[0]
+    # Scalars and one flat output: the compiler cannot know that an array in the loop does not change with it.
+    m00, m01, m02, m03 = mixing[0, 0], mixing[0, 1], mixing[0, 2], mixing[0, 3]
+    m10, m11, m12, m13 = mixing[1, 0], mixing[1, 1], mixing[1, 2], mixing[1, 3]
+    m20, m21, m22, m23 = mixing[2, 0], mixing[2, 1], mixing[2, 2], mixing[2, 3]
+    flat = fields.reshape(-1)
     for y in range(rows[0], rows[1]):
+        at = np.uint64(y * (size_px + 1) * RECORD)
         for x in range(size_px):
-            record = fields[y, x]
-            record[0], record[1], record[2] = flow[0, y, x], flow[1, y, x], mask[y, x]
             red, green, blue = colour[0, y, x], colour[1, y, x], colour[2, y, x]
-            for i in range(3):
-                record[3 + i] = mixing[i, 0] * red + mixing[i, 1] * green + mixing[i, 2] * blue + mixing[i, 3]
+            flat[at], flat[at + U1], flat[at + U2] = flow[0, y, x], flow[1, y, x], mask[y, x]
+            flat[at + U3] = m00 * red + m01 * green + m02 * blue + m03
+            flat[at + U4] = m10 * red + m11 * green + m12 * blue + m13
+            flat[at + U5] = m20 * red + m21 * green + m22 * blue + m23
+            at += np.uint64(RECORD)
         fields[y, size_px] = fields[y, size_px - 1]
     fields[rows[1]] = fields[rows[1] - 1]
 
