@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -130,7 +132,13 @@ def _crop_yuv(
     _, chroma_inverse = spec.chroma_transforms(forward)
     taps, chroma_taps = taps_per_axis(inverse), taps_per_axis(chroma_inverse)
     planes = [Plane.of(luma, taps), *(Plane.of(plane, chroma_taps) for plane in chroma)]
-    to_rgb = np.column_stack(spec.to_rgb())
-    mixing = np.ascontiguousarray(to_rgb if reverse_channels else to_rgb[::-1])
-    crop_rows(np.array([plane.arguments for plane in planes]), inverse, chroma_inverse, mixing, out)
+    described = np.array([plane.arguments for plane in planes])
+    crop_rows(described, inverse, chroma_inverse, _yuv_mixing(spec, reverse_channels), out)
     return out
+
+
+@lru_cache
+def _yuv_mixing(spec: YuvSpec, reverse_channels: bool) -> NDArray[np.float64]:
+    """Return the matrix (3, 4) from Y, U, V and 1 to the channels of the crop."""
+    to_rgb = np.column_stack(spec.to_rgb())
+    return np.ascontiguousarray(to_rgb if reverse_channels else to_rgb[::-1])
