@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from lipforge.kernels.spec import WarpSpec
-from lipforge.kernels.warp import WarpScratch, composite
+from lipforge.kernels.warp import WarpScratch, composite, composite_i420, composite_nv12
+from lipforge.kernels.yuv import I420Frame, Nv12Frame
 
 SIZE_PX, REGION_PX, BORDER_PX = 96, 384, 6.0
 
@@ -29,6 +30,29 @@ def test_lipforge(benchmark, frame, make_face_transform, outputs, degrees):
     image, scratch = frame.copy(), WarpScratch()
     transform = make_face_transform(REGION_PX, SIZE_PX, degrees)
     benchmark(composite, image, scratch, transform, **outputs, spec=WarpSpec(BORDER_PX))
+
+
+@pytest.mark.benchmark(group="warp composite 384")
+def test_lipforge_i420(benchmark, i420_planes, make_face_transform, outputs):
+    scratch, transform = WarpScratch(), make_face_transform(REGION_PX, SIZE_PX, 8.0)
+    benchmark(composite_i420, I420Frame(*i420_planes), scratch, transform, **outputs, spec=WarpSpec(BORDER_PX))
+
+
+@pytest.mark.benchmark(group="warp composite 384")
+def test_lipforge_nv12(benchmark, i420_planes, make_face_transform, outputs):
+    y, u, v = i420_planes
+    scratch, transform = WarpScratch(), make_face_transform(REGION_PX, SIZE_PX, 8.0)
+    frame = Nv12Frame(y, np.stack([u, v], axis=-1))
+    benchmark(composite_nv12, frame, scratch, transform, **outputs, spec=WarpSpec(BORDER_PX))
+
+
+@pytest.mark.benchmark(group="warp composite 384, lower half active")
+def test_lipforge_lower_half(benchmark, frame, make_face_transform, outputs):
+    """What a mouth generator gives: nothing moves above the nose."""
+    image, scratch = frame.copy(), WarpScratch()
+    planes = {name: plane.copy() for name, plane in outputs.items()}
+    planes["flow"][:, : SIZE_PX // 2], planes["mask"][: SIZE_PX // 2] = 0.0, 0.0
+    benchmark(composite, image, scratch, make_face_transform(REGION_PX, SIZE_PX), **planes, spec=WarpSpec(BORDER_PX))
 
 
 @pytest.mark.benchmark(group="warp composite 384")

@@ -23,6 +23,15 @@ def frame() -> np.ndarray:
     return cv2.GaussianBlur(noise, (0, 0), 1.5)
 
 
+@pytest.fixture
+def i420_planes(frame) -> list[np.ndarray]:
+    """The frame as three planes of their own, for kernels that change them."""
+    height, width = frame.shape[:2]
+    joined = cv2.cvtColor(frame, cv2.COLOR_BGR2YUV_I420)
+    u, v = joined[height:].reshape(2, height // 2, width // 2)
+    return [joined[:height].copy(), u.copy(), v.copy()]
+
+
 def face_transform(face_px: float, size_px: int, degrees: float = 8.0) -> np.ndarray:
     """Return the transform image -> crop of a face of this size in the frame's middle."""
     angle, scale = np.deg2rad(degrees), size_px / face_px

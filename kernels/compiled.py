@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -20,4 +22,25 @@ def compiled(function: FunctionT) -> FunctionT:
 
     The function must be at module level: numba never finds the disk cache of a closure again.
     """
-    return cast(FunctionT, numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    _stamp_cache(dispatcher)
+    return cast(FunctionT, dispatcher)
+
+
+def _stamp_cache(dispatcher: Any) -> None:
+    """Let machine code on disk expire when any file of the kernels changes.
+
+    By itself numba looks at the function's own file only, but vector code and small compiled functions of other files
+    are built into the function. numba has no public way to say so; tests/kernels/test_compiled.py watches this one.
+    """
+    if not hasattr(dispatcher, "_cache"):  # NUMBA_DISABLE_JIT: it is the plain function
+        return
+    index = dispatcher._cache._cache_file
+    index._source_stamp = (index._source_stamp, _newest_change())
+
+
+@lru_cache
+def _newest_change() -> tuple[float, int]:
+    """Return the latest modification time and the summed size of the kernels' source files."""
+    found = [path.stat() for path in Path(__file__).parent.rglob("*.py")]
+    return max(stat.st_mtime for stat in found), sum(stat.st_size for stat in found)

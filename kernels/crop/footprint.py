@@ -21,5 +21,9 @@ def taps_per_axis(inverse: NDArray[np.float64]) -> int:
     Args:
         inverse: float64 (2, 3), crop px to image px.
     """
-    shrink = float(np.linalg.norm(inverse[:, :2], ord=2))
-    return min(max(1, math.ceil(shrink / LARGEST_TAP_DISTANCE_PX)), MAX_TAPS_PER_AXIS)
+    (a, b, _), (c, d, _) = inverse.tolist()
+    # The larger singular value of [[a, b], [c, d]]: the longest image of a crop pixel's length.
+    squares, difference = a * a + b * b + c * c + d * d, a * a + b * b - c * c - d * d
+    shrink = math.sqrt(0.5 * (squares + math.hypot(difference, 2.0 * (a * c + b * d))))
+    # A similarity of exactly 1.25 must not need two samples because of its last bit.
+    return min(max(1, math.ceil(shrink / LARGEST_TAP_DISTANCE_PX - 1e-9)), MAX_TAPS_PER_AXIS)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.arrays import invert_affine, require_array, require_output
-from lipforge.kernels.errors import InputError
+from lipforge.kernels.arrays import invert_affine, require_output
 from lipforge.kernels.spec import WarpSpec
-from lipforge.kernels.warp.numba_warp import composite_region, pack_fields
-from lipforge.kernels.warp.region import Region
+from lipforge.kernels.warp.fields import RGB_LEVELS, prepare_fields
+from lipforge.kernels.warp.numba_warp import BGR, LUMA, PAIRED_CHROMA, SEPARATE_CHROMA
+from lipforge.kernels.warp.plane import composite_plane
 from lipforge.kernels.warp.scratch import WarpScratch
+from lipforge.kernels.yuv import I420Frame, Nv12Frame, require_writable
 
-__all__ = ["WarpScratch", "composite"]
+__all__ = ["WarpScratch", "composite", "composite_i420", "composite_nv12"]
 
 
 def composite(
@@ -48,28 +49,88 @@ def composite(
             inverted.
     """
     require_output("image", image, np.uint8, ("H", "W", 3))
-    require_array("mask", mask, np.float32, ("S", "S"))
-    size_px = mask.shape[0]
-    require_array("mask", mask, np.float32, (size_px, size_px))
-    require_array("flow", flow, np.float32, (2, size_px, size_px))
-    require_array("colour", colour, np.float32, (3, size_px, size_px))
-    if not 0.0 <= strength <= 1.0:
-        raise InputError(f"strength must lie between 0 and 1, not {strength!r}.")
-    if not spec.border_px >= 0.0:
-        raise InputError(f"WarpSpec.border_px must be 0 or more, not {spec.border_px!r}.")
     forward, inverse = invert_affine(transform)
-    fields = scratch.fields(size_px)
-    reach_x, reach_y, finite = pack_fields(flow, mask, colour, fields)
-    if not finite:
-        raise InputError(
-            "flow, mask and colour must be finite; they hold NaN or infinity. Check the model that made them."
-        )
-    target = Region.of_crop(inverse, size_px, image.shape[:2])
-    if target.empty:
+    fields = prepare_fields(scratch, flow, mask, colour, spec, strength, RGB_LEVELS)
+    if fields is not None:
+        composite_plane(BGR, [image], scratch, forward, inverse, fields)
+
+
+def composite_i420(
+    frame: I420Frame,
+    scratch: WarpScratch,
+    transform: NDArray[np.floating],
+    flow: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    colour: NDArray[np.float32],
+    spec: WarpSpec,
+    strength: float = 1.0,
+) -> None:
+    """As ``composite``, straight in the planes of a YUV 4:2:0 frame.
+
+    Every plane is warped at its own resolution: a chroma sample is treated as ``composite`` treats a pixel, at the
+    position where its siting puts it. Luma or chroma with zero flow and zero mask keeps its bytes. The colours are
+    converted with the frame's matrix and range.
+
+    Args:
+        frame: planes, changed in place.
+        scratch: keeps the copy of the source pixels; use one per stream.
+        transform: float32 or float64 (2, 3), luma px to crop px.
+        flow: float32 (2, S, S), x then y, in crop px.
+        mask: float32 (S, S), in [0, 1].
+        colour: float32 (3, S, S) RGB, in [0, 1].
+        spec: the border ramp.
+        strength: in [0, 1]; 0 leaves the frame as it is.
+
+    Raises:
+        InputError: an argument has the wrong shape, dtype or layout, a value is not finite, a plane is read-only or
+            the transform cannot be inverted.
+    """
+    _composite_yuv(frame, SEPARATE_CHROMA, [frame.u, frame.v], scratch, transform, (flow, mask, colour), spec, strength)
+
+
+def composite_nv12(
+    frame: Nv12Frame,
+    scratch: WarpScratch,
+    transform: NDArray[np.floating],
+    flow: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    colour: NDArray[np.float32],
+    spec: WarpSpec,
+    strength: float = 1.0,
+) -> None:
+    """As ``composite_i420``, in a frame with U and V in turns.
+
+    Args:
+        frame: planes, changed in place.
+        scratch: keeps the copy of the source pixels; use one per stream.
+        transform: float32 or float64 (2, 3), luma px to crop px.
+        flow: float32 (2, S, S), x then y, in crop px.
+        mask: float32 (S, S), in [0, 1].
+        colour: float32 (3, S, S) RGB, in [0, 1].
+        spec: the border ramp.
+        strength: in [0, 1]; 0 leaves the frame as it is.
+
+    Raises:
+        InputError: as ``composite_i420``.
+    """
+    _composite_yuv(frame, PAIRED_CHROMA, [frame.uv], scratch, transform, (flow, mask, colour), spec, strength)
+
+
+def _composite_yuv(
+    frame: I420Frame | Nv12Frame,
+    chroma_kind: int,
+    chroma: list[NDArray[np.uint8]],
+    scratch: WarpScratch,
+    transform: NDArray[np.floating],
+    outputs: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    spec: WarpSpec,
+    strength: float,
+) -> None:
+    require_writable(frame)
+    forward, inverse = invert_affine(transform)
+    mixing = np.column_stack(frame.spec.from_rgb()).astype(np.float32)
+    fields = prepare_fields(scratch, *outputs, spec, strength, mixing)
+    if fields is None:
         return
-    source = target.grown(inverse, reach_x, reach_y, image.shape[:2])
-    pixels = scratch.pixels(source.height, source.width)
-    np.copyto(pixels, image[source.top : source.bottom, source.left : source.right])
-    composite_region(
-        image, pixels, source.left, source.top, target.bounds, forward, inverse, fields, spec.border_px, strength
-    )
+    composite_plane(LUMA, [frame.y], scratch, forward, inverse, fields)
+    composite_plane(chroma_kind, chroma, scratch, *frame.spec.chroma_transforms(forward), fields)

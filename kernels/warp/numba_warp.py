@@ -1,14 +1,70 @@
-"""The compositor in one pass over the region: upsample, gather and blend pixel by pixel."""
+"""The compositor in one pass over the region: eight pixels of a row at a time, straight into the image."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.compiled import compiled
-from lipforge.kernels.warp.scratch import FIELDS
+from lipforge.kernels.lanes import LANES, copy_bytes
+from lipforge.kernels.spans import row_span
+from lipforge.kernels.warp.vector_warp import (
+    RECORD,
+    warp_bgr,
+    warp_luma,
+    warp_paired_chroma,
+    warp_separate_chroma,
+)
+
+# What the pixels of a plane are, for ``composite_rows``.
+BGR, LUMA, SEPARATE_CHROMA, PAIRED_CHROMA = 0, 1, 2, 3
+PIXEL_BYTES = (3, 1, 1, 2)
+
+INFINITE_BITS = 0x7F800000
+
+# Unsigned offsets spare numba's test for negative indices in every store.
+U1, U2, U3, U4, U5 = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(5)
+
+
+@compiled
+def measure_fields(flow: NDArray[np.int32], mask: NDArray[np.int32], colour: NDArray[np.int32]) -> Any:
+    """Find out how far the fields reach, from the bits of their float32 values.
+
+    Without its sign bit a float orders like an integer; integer maxima are what compilers vectorise.
+
+    Args:
+        flow: float32 (2, S, S) seen as int32.
+        mask: float32 (S, S) seen as int32.
+        colour: float32 (3, S, S) seen as int32.
+
+    Returns:
+        Whether every value is finite; the largest |flow| along x and y as bits; first column, first row, end column and
+        end row of the cells with any flow or mask (all 0 if there are none).
+    """
+    size_px = mask.shape[0]
+    sign_off = np.int32(0x7FFFFFFF)
+    columns = np.zeros(size_px, np.int32)
+    reach_x = reach_y = largest = np.int32(0)
+    top, bottom = size_px, 0
+    for y in range(size_px):
+        in_row = np.int32(0)
+        for x in range(size_px):
+            bits_x, bits_y, bits = flow[0, y, x] & sign_off, flow[1, y, x] & sign_off, mask[y, x] & sign_off
+            columns[x] |= bits_x | bits_y | bits
+            in_row |= bits_x | bits_y | bits
+            reach_x, reach_y, largest = max(reach_x, bits_x), max(reach_y, bits_y), max(largest, bits)
+        for channel in range(3):
+            for x in range(size_px):
+                largest = max(largest, colour[channel, y, x] & sign_off)
+        if in_row:
+            top, bottom = min(top, y), y + 1
+    active = np.flatnonzero(columns)
+    left, right = (active[0], active[-1] + 1) if active.size else (0, 0)
+    finite = max(largest, max(reach_x, reach_y)) < INFINITE_BITS
+    return finite, reach_x, reach_y, left, min(top, bottom), right, bottom
 
 
 @compiled
@@ -16,121 +72,112 @@ def pack_fields(
     flow: NDArray[np.float32],
     mask: NDArray[np.float32],
     colour: NDArray[np.float32],
+    mixing: NDArray[np.float32],
+    rows: tuple[int, int],
     fields: NDArray[np.float32],
-) -> tuple[float, float, bool]:
+) -> None:
     """Interleave the six planes, so that a pixel's values lie next to each other.
 
     Args:
         flow: float32 (2, S, S), crop px.
         mask: float32 (S, S), in [0, 1].
         colour: float32 (3, S, S) RGB, in [0, 1].
-        fields: float32 (S, S, 6), overwritten: flow x, flow y, mask, red, green, blue; colour in [0, 255].
-
-    Returns:
-        The largest |flow| along x and y in crop px, and whether every value is finite.
+        mixing: float32 (3, 4): from RGB and 1 to the levels that the image stores.
+        rows: first and end row that are needed.
+        fields: float32 (S + 1, S + 1, 8), overwritten: flow x, flow y, mask, three of colour, two unused. The last row
+            and column repeat their neighbours.
     """
     size_px = mask.shape[0]
-    reach_x = reach_y = not_finite = np.float32(0.0)
-    for y in range(size_px):
+    # Scalars and one flat output: the compiler cannot know that an array in the loop does not change with it.
+    m00, m01, m02, m03 = mixing[0, 0], mixing[0, 1], mixing[0, 2], mixing[0, 3]
+    m10, m11, m12, m13 = mixing[1, 0], mixing[1, 1], mixing[1, 2], mixing[1, 3]
+    m20, m21, m22, m23 = mixing[2, 0], mixing[2, 1], mixing[2, 2], mixing[2, 3]
+    flat = fields.reshape(-1)
+    for y in range(rows[0], rows[1]):
+        at = np.uint64(y * (size_px + 1) * RECORD)
         for x in range(size_px):
-            fields[y, x, 0] = flow[0, y, x]
-            fields[y, x, 1] = flow[1, y, x]
-            fields[y, x, 2] = mask[y, x]
-            for channel in range(3):
-                fields[y, x, 3 + channel] = colour[channel, y, x] * np.float32(255.0)
-            for i in range(FIELDS):
-                not_finite += fields[y, x, i] - fields[y, x, i]  # stays 0 unless a value is NaN or infinite
-            reach_x = max(reach_x, abs(flow[0, y, x]))
-            reach_y = max(reach_y, abs(flow[1, y, x]))
-    return float(reach_x), float(reach_y), bool(not_finite == 0.0)
+            red, green, blue = colour[0, y, x], colour[1, y, x], colour[2, y, x]
+            flat[at], flat[at + U1], flat[at + U2] = flow[0, y, x], flow[1, y, x], mask[y, x]
+            flat[at + U3] = m00 * red + m01 * green + m02 * blue + m03
+            flat[at + U4] = m10 * red + m11 * green + m12 * blue + m13
+            flat[at + U5] = m20 * red + m21 * green + m22 * blue + m23
+            at += np.uint64(RECORD)
+        fields[y, size_px] = fields[y, size_px - 1]
+    fields[rows[1]] = fields[rows[1] - 1]
 
 
 @compiled
-def composite_region(
-    image: NDArray[np.uint8],
-    source: NDArray[np.uint8],
-    source_left: int,
-    source_top: int,
+def composite_rows(
+    kind: int,
+    addresses: tuple[int, int, int, int, int],
+    strides: tuple[int, int, int],
+    copied: tuple[int, int, int, int],
     bounds: tuple[int, int, int, int],
     forward: NDArray[np.float64],
     inverse: NDArray[np.float64],
-    fields: NDArray[np.float32],
-    border_px: float,
-    strength: float,
+    box: tuple[float, float, float, float],
+    size_px: int,
+    ramp: tuple[float, float, float],
 ) -> None:
-    """Composite every pixel of ``bounds`` that lies in the crop square.
+    """Composite every pixel of ``bounds`` whose crop position lies in ``box``.
 
     Args:
-        image: uint8 (H, W, 3) BGR, changed in place.
-        source: uint8 (h, w, 3), copy of the image from (source_left, source_top) on; with all a flow can reach.
-        source_left: column of the image where the copy starts.
-        source_top: row of the image where the copy starts.
+        kind: BGR, LUMA, SEPARATE_CHROMA or PAIRED_CHROMA.
+        addresses: of the plane and of the second plane (V), of their copies, and of the fields. A copy has one more
+            row and 8 more bytes than it needs.
+        strides: bytes from row to row of the plane, of the second plane and of the copies.
+        copied: left, top, right, bottom of what was copied, with all that a flow can reach.
         bounds: left, top, right, bottom of the pixels to visit.
-        forward: float64 (2, 3), image px to crop px.
-        inverse: float64 (2, 3), crop px to image px.
-        fields: float32 (S, S, 6) from ``pack_fields``.
-        border_px: width of the ramp in crop px.
-        strength: in [0, 1].
+        forward: float64 (2, 3), px of this plane to crop px.
+        inverse: float64 (2, 3), crop px to px of this plane.
+        box: left, top, right, bottom in crop px, both ends included.
+        size_px: S.
+        ramp: slope and lift of the border ramp, and strength.
     """
-    last = fields.shape[0] - 1
-    left, top, right, bottom = bounds
-    flat_fields, flat_source, flat_image = fields.reshape(-1), source.reshape(-1), image.reshape(-1)
-    source_height, source_width = source.shape[:2]
-    for y in range(top, bottom):
-        for x in range(left, right):
+    target, second_target, source, second_source, fields = addresses
+    pixel_bytes = PIXEL_BYTES[kind]
+    rest = np.empty(8 * LANES, np.uint8)  # a row's last, partly filled block is made here
+    rest_address = np.int64(rest.ctypes.data)
+    step_x, step_y = np.float32(forward[0, 0]), np.float32(forward[1, 0])
+    xx, xy = np.float32(inverse[0, 0]), np.float32(inverse[0, 1])
+    yx, yy = np.float32(inverse[1, 0]), np.float32(inverse[1, 1])
+    slope, lift, strength = np.float32(ramp[0]), np.float32(ramp[1]), np.float32(ramp[2])
+    last_x, last_y = copied[2] - copied[0] - 1, copied[3] - copied[1] - 1
+    for y in range(bounds[1], bounds[3]):
+        first, end = row_span(forward, y, box, bounds[0], bounds[2])
+        for x in range(first, end, LANES):
             crop_x = forward[0, 0] * x + forward[0, 1] * y + forward[0, 2]
             crop_y = forward[1, 0] * x + forward[1, 1] * y + forward[1, 2]
-            edge = min(min(crop_x, last - crop_x), min(crop_y, last - crop_y)) + 0.5
-            if edge < 0.0:
-                continue
-            ramp = min(edge / border_px, 1.0) if border_px > 0.0 else 1.0
-            gain = np.float32(ramp * strength)
-            at, shares = _corners(crop_x, crop_y, last + 1, last + 1, FIELDS)
-            flow_x = _bilinear(flat_fields, at, shares, np.uint64(0)) * gain
-            flow_y = _bilinear(flat_fields, at, shares, np.uint64(1)) * gain
-            weight = _bilinear(flat_fields, at, shares, np.uint64(2)) * gain
-            if flow_x == 0.0 and flow_y == 0.0 and weight == 0.0:
-                continue
-            source_x = x + (inverse[0, 0] * flow_x + inverse[0, 1] * flow_y)
-            source_y = y + (inverse[1, 0] * flow_x + inverse[1, 1] * flow_y)
-            # The copy ends where the image ends or beyond the longest flow: clamping to it clamps to the image.
-            pixel, pixel_shares = _corners(
-                source_x - source_left, source_y - source_top, source_width, source_height, 3
+            whole_x, whole_y = math.floor(crop_x), math.floor(crop_y)
+            at = target + y * strides[0] + x * pixel_bytes
+            second_at = second_target + y * strides[1] + x * pixel_bytes
+            full = end - x >= LANES
+            block = (
+                at if full else rest_address,
+                second_at if full else rest_address + 4 * LANES,
+                source,
+                second_source,
+                strides[2],
+                x - copied[0],
+                y - copied[1],
+                last_x,
+                last_y,
+                fields,
+                size_px - 1,
+                whole_x,
+                whole_y,
             )
-            start = np.uint64((y * image.shape[1] + x) * 3)
-            for channel in range(np.uint64(3)):
-                warped = _bilinear(flat_source, pixel, pixel_shares, channel)
-                blended = warped
-                if weight != 0.0:
-                    painted = _bilinear(flat_fields, at, shares, np.uint64(5) - channel)
-                    blended = warped + weight * (painted - warped)
-                clipped = min(max(blended, np.float32(0.0)), np.float32(255.0))
-                flat_image[start + channel] = np.uint8(np.int32(clipped + np.float32(0.5)))
-
-
-@compiled
-def _corners(x: float, y: float, width: int, height: int, channels: int) -> Any:
-    """Return the offsets of the four neighbours of a clamped position in flat data, and their weights."""
-    x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
-    left, top = np.int64(x), np.int64(y)
-    right_share, lower_share = np.float32(x - left), np.float32(y - top)
-    left_share, upper_share = np.float32(1.0) - right_share, np.float32(1.0) - lower_share
-    # Unsigned offsets spare numba's test for negative indices in every load.
-    upper_left = np.uint64((top * width + left) * channels)
-    across = np.uint64(channels if left < width - 1 else 0)
-    down = np.uint64(width * channels if top < height - 1 else 0)
-    return (
-        (upper_left, upper_left + across, upper_left + down, upper_left + down + across),
-        (left_share * upper_share, right_share * upper_share, left_share * lower_share, right_share * lower_share),
-    )
-
-
-@compiled
-def _bilinear(flat: NDArray[Any], corners: Any, weights: Any, channel: Any) -> Any:
-    """Blend the four neighbours of one channel."""
-    return (
-        weights[0] * np.float32(flat[corners[0] + channel])
-        + weights[1] * np.float32(flat[corners[1] + channel])
-        + weights[2] * np.float32(flat[corners[2] + channel])
-        + weights[3] * np.float32(flat[corners[3] + channel])
-    )
+            part_x, part_y = np.float32(crop_x - whole_x), np.float32(crop_y - whole_y)
+            motion = (part_x, part_y, step_x, step_y, xx, xy, yx, yy, slope, lift, strength)
+            if kind == BGR:
+                written = warp_bgr(block, motion)
+            elif kind == LUMA:
+                written = warp_luma(block, motion)
+            elif kind == SEPARATE_CHROMA:
+                written = warp_separate_chroma(block, motion)
+            else:
+                written = warp_paired_chroma(block, motion)
+            if written and not full:
+                copy_bytes(at, rest_address, (end - x) * pixel_bytes)
+                if kind == SEPARATE_CHROMA:
+                    copy_bytes(second_at, rest_address + 4 * LANES, (end - x) * pixel_bytes)

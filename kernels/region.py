@@ -1,4 +1,4 @@
-"""Which rectangle of the image a crop square touches, and from which one its colours can come."""
+"""Which rectangle of the image a box of the crop touches, and from which one its colours can come."""
 
 from __future__ import annotations
 
@@ -19,19 +19,28 @@ class Region:
     bottom: int
 
     @classmethod
-    def of_crop(cls, inverse: NDArray[np.float64], size_px: int, image_shape: tuple[int, ...]) -> Region:
-        """Return the pixels that can lie in the crop square [-0.5, S - 0.5].
+    def of_box(
+        cls, inverse: NDArray[np.float64], box: tuple[float, float, float, float], image_shape: tuple[int, ...]
+    ) -> Region:
+        """Return the pixels that can lie in a box of the crop.
 
         Args:
             inverse: float64 (2, 3), crop px to image px.
-            size_px: S, width and height of the crop.
+            box: left, top, right, bottom in crop px, both ends included.
             image_shape: height and width of the image in px.
         """
-        corners = np.array([(x, y) for x in (-0.5, size_px - 0.5) for y in (-0.5, size_px - 0.5)])
-        x, y = inverse[:, :2] @ corners.T + inverse[:, 2:]
+        (a, b, x), (c, d, y) = inverse.tolist()
+        across = sorted((a * box[0], a * box[2])), sorted((b * box[1], b * box[3]))
+        down = sorted((c * box[0], c * box[2])), sorted((d * box[1], d * box[3]))
         # A pixel exactly on the square's edge must be visited however the inverse was rounded; its own test decides.
         slack = 1e-3
-        return cls._clipped(x.min() - slack, y.min() - slack, x.max() + slack, y.max() + slack, image_shape)
+        return cls._clipped(
+            across[0][0] + across[1][0] + x - slack,
+            down[0][0] + down[1][0] + y - slack,
+            across[0][1] + across[1][1] + x + slack,
+            down[0][1] + down[1][1] + y + slack,
+            image_shape,
+        )
 
     def grown(
         self, inverse: NDArray[np.float64], reach_x: float, reach_y: float, image_shape: tuple[int, ...]
@@ -44,7 +53,8 @@ class Region:
             reach_y: largest |flow| along y in crop px.
             image_shape: height and width of the image in px.
         """
-        far_x, far_y = np.abs(inverse[:, :2]) @ np.array([reach_x, reach_y]) + 1.0
+        (a, b, _), (c, d, _) = inverse.tolist()
+        far_x, far_y = abs(a) * reach_x + abs(b) * reach_y + 1.0, abs(c) * reach_x + abs(d) * reach_y + 1.0
         return self._clipped(self.left - far_x, self.top - far_y, self.right + far_x, self.bottom + far_y, image_shape)
 
     @classmethod

@@ -1,0 +1,191 @@
+"""Vector code for the pixel kernels: eight pixels at once, one in each lane of a vector register.
+
+Compilers do not vectorise loops that gather pixels from computed addresses, so the inner blocks of crop, warp and paste
+are written out. Nothing here is machine code: numba's ``@intrinsic`` hands over an LLVM instruction builder (always
+called ``code``), a ``Vector`` wraps one value of that builder and its operators append one instruction each. LLVM then
+picks the instructions of whatever processor runs (AVX2, AVX-512, NEON), so the same source serves all of them.
+
+To read or change a block, read it as numpy on arrays of eight: ``a + b * c`` means what it says. Three rules:
+
+* A Python ``if`` or ``for`` in emitting code runs while the block is *built*; it chooses or repeats instructions.
+* Scalars enter as arguments of the intrinsic and become vectors with ``spread``.
+* Addresses are plain integers. Nothing checks bounds: the public calls check arrays, and the drivers keep the padding
+  that each block's comment asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numba.core.cgutils
+import numba.extending
+from llvmlite import ir
+from numba.core import types
+
+LANES = 8
+FLOAT, INT32, INT64, BYTE = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.IntType(8)
+FLOATS, INTS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT32, LANES)
+
+cgutils: Any = numba.core.cgutils  # partly annotated: strict type checking would refuse every call
+
+
+def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As numba's decorator, but typed as what compiled code calls: without the typing context."""
+    return cast(Callable[..., Any], numba.extending.intrinsic(function))
+
+
+def unpack(code: Any, packed: Any) -> list[Any]:
+    """Return the members of a tuple argument."""
+    return list(cgutils.unpack_tuple(code, packed))
+
+
+@dataclass(frozen=True)
+class Vector:
+    """Eight float32 or eight int32; operators take another vector of the same type or a Python number."""
+
+    code: Any
+    value: Any
+
+    @property
+    def is_float(self) -> bool:
+        """Whether the lanes hold float32 (else int32)."""
+        return bool(self.value.type.element == FLOAT)
+
+    def __add__(self, other: Vector | float) -> Vector:
+        return self._new((self.code.fadd if self.is_float else self.code.add)(self.value, self._like(other)))
+
+    def __sub__(self, other: Vector | float) -> Vector:
+        return self._new((self.code.fsub if self.is_float else self.code.sub)(self.value, self._like(other)))
+
+    def __mul__(self, other: Vector | float) -> Vector:
+        return self._new((self.code.fmul if self.is_float else self.code.mul)(self.value, self._like(other)))
+
+    def __neg__(self) -> Vector:
+        return self._new(self.code.fneg(self.value) if self.is_float else self.code.neg(self.value))
+
+    def __and__(self, bits: Vector | int) -> Vector:
+        return self._new(self.code.and_(self.value, self._like(bits)))
+
+    def __or__(self, bits: Vector | int) -> Vector:
+        return self._new(self.code.or_(self.value, self._like(bits)))
+
+    def __lshift__(self, bits: int) -> Vector:
+        return self._new(self.code.shl(self.value, self._like(bits)))
+
+    def __rshift__(self, bits: Vector | int) -> Vector:
+        return self._new(self.code.lshr(self.value, self._like(bits)))
+
+    def times_plus(self, factor: Vector | float, addend: Vector | float) -> Vector:
+        """Return self * factor + addend, in one instruction where the processor has it."""
+        return self._new(multiply_add(self.code, self.value, self._like(factor), self._like(addend)))
+
+    def towards(self, other: Vector, share: Vector) -> Vector:
+        """Return self + share * (other - self); exactly self where share is 0."""
+        return (other - self).times_plus(share, self)
+
+    def at_least(self, low: Vector | float) -> Vector:
+        """Return the larger of both in each lane."""
+        return self._choose(">", self._like(low))
+
+    def at_most(self, high: Vector | float) -> Vector:
+        """Return the smaller of both in each lane."""
+        return self._choose("<", self._like(high))
+
+    def floor(self) -> Vector:
+        """Return the largest whole number not above, as float32."""
+        function = ir.FunctionType(FLOATS, [FLOATS])
+        floor = cgutils.get_or_insert_function(self.code.module, function, f"llvm.floor.v{LANES}f32")
+        return self._new(self.code.call(floor, [self.value]))
+
+    def to_ints(self) -> Vector:
+        """Return int32, cut towards 0."""
+        return self._new(self.code.fptosi(self.value, INTS))
+
+    def to_floats(self) -> Vector:
+        """Return float32."""
+        return self._new(self.code.sitofp(self.value, FLOATS))
+
+    def differs(self, number: float) -> Any:
+        """Return, for ``any_lane``, in which lanes the value is not this number."""
+        return self.code.fcmp_unordered("!=", self.value, self._like(number))
+
+    def lane(self, index: int) -> Any:
+        """Return the scalar in one lane."""
+        return self.code.extract_element(self.value, INT32(index))
+
+    def _choose(self, comparison: str, other: Any) -> Vector:
+        compare = self.code.fcmp_ordered if self.is_float else self.code.icmp_signed
+        return self._new(self.code.select(compare(comparison, self.value, other), self.value, other))
+
+    def _new(self, value: Any) -> Vector:
+        return Vector(self.code, value)
+
+    def _like(self, other: Vector | float) -> Any:
+        if isinstance(other, Vector):
+            return other.value
+        number = float(other) if self.is_float else int(other)
+        return ir.Constant(self.value.type, [number] * LANES)
+
+
+def spread(code: Any, scalar: Any) -> Vector:
+    """Return a vector with the same float32 or int (cut to int32) in every lane."""
+    if scalar.type == INT64:
+        scalar = code.trunc(scalar, INT32)
+    return Vector(code, splat(code, scalar, LANES))
+
+
+def splat(code: Any, scalar: Any, lanes: int) -> Any:
+    """Return the LLVM vector of this many copies of a scalar."""
+    empty = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
+    first = code.insert_element(empty, scalar, INT32(0))
+    return code.shuffle_vector(first, empty, ir.Constant(ir.VectorType(INT32, lanes), [0] * lanes))
+
+
+def counting(code: Any) -> Vector:
+    """Return the floats 0, 1, 2 ... 7: the lane numbers."""
+    return Vector(code, ir.Constant(FLOATS, [float(i) for i in range(LANES)]))
+
+
+def multiply_add(code: Any, value: Any, factor: Any, addend: Any) -> Any:
+    """Return value * factor + addend of LLVM vectors of float32."""
+    kind = value.type
+    function = ir.FunctionType(kind, [kind] * 3)
+    fused = cgutils.get_or_insert_function(code.module, function, f"llvm.fmuladd.v{kind.count}f32")
+    return code.call(fused, [value, factor, addend])
+
+
+def any_lane(code: Any, *conditions: Any) -> Any:
+    """Return one bit: whether any of the conditions holds in any lane."""
+    together = conditions[0]
+    for condition in conditions[1:]:
+        together = code.or_(together, condition)
+    return code.icmp_unsigned("!=", code.bitcast(together, ir.IntType(LANES)), ir.Constant(ir.IntType(LANES), 0))
+
+
+def shuffle(code: Any, first: Any, second: Any, lanes: list[int]) -> Any:
+    """Return the chosen elements of two LLVM vectors laid end to end."""
+    return code.shuffle_vector(first, second, ir.Constant(ir.VectorType(INT32, len(lanes)), lanes))
+
+
+def load(code: Any, kind: Any, address: Any) -> Any:
+    """Return the value of an LLVM type at an address (int64), which need not be aligned."""
+    return code.load(code.inttoptr(address, kind.as_pointer()), align=1)
+
+
+def store(code: Any, value: Any, address: Any) -> None:
+    """Write an LLVM value to an address (int64), which need not be aligned."""
+    code.store(value, code.inttoptr(address, value.type.as_pointer()), align=1)
+
+
+@intrinsic
+def copy_bytes(typing_context: Any, destination: Any, source: Any, count: Any) -> Any:
+    """Copy bytes from address to address; for the last, partly filled block of a row."""
+
+    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
+        to, origin = (code.inttoptr(address, BYTE.as_pointer()) for address in arguments[:2])
+        cgutils.raw_memcpy(code, to, origin, arguments[2], 1)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), emit
