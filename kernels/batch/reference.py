@@ -13,8 +13,8 @@ from lipforge.kernels.crop import reference as crop_reference
 from lipforge.kernels.crop.footprint import taps_per_axis
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.mel import reference as mel_reference
-from lipforge.kernels.mel.plan import check_spec
-from lipforge.kernels.mel.samples import check_audio, check_length
+from lipforge.kernels.mel.recipe import recipe_of
+from lipforge.kernels.mel.samples import check_length, checked_audio
 from lipforge.kernels.spec import MelSpec, WarpSpec
 from lipforge.kernels.warp import reference as warp_reference
 
@@ -33,8 +33,8 @@ def log_mel(audio: NDArray[np.float32], spec: MelSpec) -> NDArray[np.float32]:
         InputError: audio is not a finite float32 vector, is empty, or too short for reflect padding.
         ConfigError: the recipe is not usable.
     """
-    check_spec(spec)
-    check_audio(audio)
+    recipe_of(spec)  # checks it
+    audio = checked_audio(audio)
     check_length(audio.size, spec)
     return mel_reference.log_mel(audio, spec).astype(np.float32)
 

@@ -23,7 +23,7 @@ import triton.language as tl
 
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.mel.filterbank import slaney_filterbank
-from lipforge.kernels.mel.plan import check_spec, level_mapping
+from lipforge.kernels.mel.recipe import recipe_of
 from lipforge.kernels.mel.samples import check_length
 from lipforge.kernels.spec import MelSpec
 from lipforge.kernels.triton_config import TritonConfig
@@ -45,7 +45,7 @@ def log_mel(audio: Array, spec: MelSpec) -> Any:
         ConfigError: the recipe is not usable.
         BackendError: there is no accelerator, or the tensor is not on one.
     """
-    check_spec(spec)
+    recipe_of(spec)  # checks it
     check_length(len(audio) if hasattr(audio, "__len__") else 1, spec)
     samples = on_device("audio", audio, torch.float32, ("samples",))
     _check_finite(samples)
@@ -148,13 +148,13 @@ def _tables_for(spec: MelSpec, config: TritonConfig, device: torch.device) -> Me
     bands = max(16, triton.next_power_of_2(spec.n_mels))
     padded_filters = np.zeros((wide, bands), np.float32)
     padded_filters[:bins, : spec.n_mels] = filters[:, first : first + bins].T
-    scale, offset = level_mapping(spec)
+    recipe = recipe_of(spec)
     return MelTables(
         cosine=_zero_padded(window * np.cos(angle), rows, wide, device),
         sine=_zero_padded(window * np.sin(angle), rows, wide, device),
         filters=torch.from_numpy(padded_filters).to(device),
-        scale=scale / math.log(10.0),
-        offset=offset,
+        scale=recipe.scale / math.log(10.0),
+        offset=recipe.offset,
     )
 
 
