@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lipforge.kernels.arrays import invert_affine
 from lipforge.kernels.crop.footprint import taps_per_axis
 from lipforge.kernels.errors import InputError
-from lipforge.kernels.warp.region import Region
+from lipforge.kernels.region import Region
 
 LARGEST_ORIGIN_PX = float(2**22)
 """Beyond it float32 has no fractions of pixels left to lose, and every pixel is the image's edge anyway."""
