@@ -113,7 +113,7 @@ def warp_placements(
     """
     reals, wholes = np.empty((len(forward), 10), np.float32), np.zeros((len(forward), 4), np.int32)
     for i, (to_crop, to_image) in enumerate(zip(forward, inverse, strict=True)):
-        region = Region.of_crop(to_image, size_px, image_shape)
+        region = Region.of_box(to_image, (-0.5, -0.5, size_px - 0.5, size_px - 0.5), image_shape)
         if not region.empty:
             wholes[i] = region.left, region.top, region.width, region.height
         local = to_crop.copy()

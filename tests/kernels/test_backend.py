@@ -47,9 +47,8 @@ def test_reference_and_numba_mel_agree() -> None:
     audio = np.sin(np.arange(5000, dtype=np.float32) / 7)
     first, second = (choose("mel", name).load()(audio, MelSpec()) for name in ("reference", "numba"))
     assert first.dtype == second.dtype == np.float32
-    assert (
-        np.abs(first - second).max() <= 1e-4
-    )  # float32 lanes against float64: a pure tone leaves bands near the floor, where the logarithm is steep
+    # float32 lanes against float64: a pure tone leaves bands near the floor, where the logarithm is steep.
+    assert np.abs(first - second).max() <= 1e-4
 
 
 @pytest.mark.parametrize(
