@@ -42,7 +42,7 @@ format: $(VENV)/.dev  ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev  ## Run the benchmarks
+bench: $(VENV)/.bench  ## Install the peers and run the benchmarks
 	$(BIN)/lipforge models fetch faces
 	$(BIN)/pytest benchmarks --benchmark-enable --benchmark-only
 
@@ -70,3 +70,7 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/.created
 	mkdir -p .dev/lipforge
 	for stage in $(STAGES); do ln -sfn "../../$$stage" ".dev/lipforge/$$stage"; done
 	touch $@ $(VENV)/.lean
+
+$(VENV)/.bench: $(VENV)/.dev
+	$(PIP) install -e ".[dev,bench]"
+	touch $@
