@@ -44,17 +44,6 @@ def project(vertices: F32, centre: F32, pose: Pose) -> F64:
     return np.stack([seen[:, 0] * scale, -seen[:, 1] * scale, seen[:, 2]], 1)
 
 
-def fit_similarity(source: F64, target: F64) -> F64:
-    """Least-squares similarity (2, 3) that maps 2-D points ``source`` onto ``target``, both (n, 2) (Umeyama 1991)."""
-    source_centre, target_centre = source.mean(0), target.mean(0)
-    a, b = source - source_centre, target - target_centre
-    energy = (a**2).sum()
-    cosine = (a * b).sum() / energy
-    sine = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / energy
-    linear = np.array([[cosine, -sine], [sine, cosine]])
-    return np.concatenate([linear, (target_centre - linear @ source_centre)[:, None]], 1)
-
-
 def jitter_alignment(transform: F64, size_px: int, rng: np.random.Generator) -> F64:
     """Disturb a crop transform as a tracker does: scale 3.5 %, 2 degrees, 1.6 px (sd)."""
     scale, angle = 1 + rng.normal() * 0.035, np.radians(rng.normal() * 2.0)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipforge.kernels.errors import BackendError
-from lipforge.kernels.spec import CropSpec, LipSpec
+from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
 from lipforge.preprocess.synth.expression import UNIT_INDEX, random_units, toothy_smile
 from lipforge.preprocess.synth.head_data import F32, HeadData
 from lipforge.preprocess.synth.landmarks import average_lip_motion
@@ -33,7 +33,7 @@ from lipforge.preprocess.synth.speech import Speaker, Speech, VoiceChoice, sampl
 from lipforge.preprocess.synth.talking_video import render_video
 from lipforge.preprocess.synth.visemes import unit_curves
 
-SAMPLE_RATE_HZ = 16_000
+SAMPLE_RATE_HZ = MelSpec().sample_rate_hz
 #: Finds lip points, float32 (N, 2) in pixels, in an RGB picture uint8 (H, W, 3); None where it sees no face.
 LipFinder = Callable[[npt.NDArray[np.uint8]], F32 | None]
 

@@ -57,7 +57,7 @@ def make_dataset(out: Path, options: DatasetOptions) -> None:
         BackendError: the speech library is not there.
     """
     out.mkdir(parents=True, exist_ok=True)
-    _describe(out, options, [])
+    _describe(out, options)  # first: it refuses a folder that holds another dataset
     shards = range(-(-options.clips // options.shard_clips))
     missing = [k for k in shards if not (out / shard_name(k)).exists()]
     wanted = [i for k in missing for i in _clips_of(k, options)]
@@ -67,7 +67,7 @@ def make_dataset(out: Path, options: DatasetOptions) -> None:
         samples = _counted(make(wanted), lambda made: show(done + made, options.clips))
         for k in missing:
             write_shard(out / shard_name(k), itertools.islice(samples, len(_clips_of(k, options))))
-    _describe(out, options, [{"name": shard_name(k), "samples": len(_clips_of(k, options))} for k in shards])
+            _describe(out, options)
 
 
 def _clips_of(shard: int, options: DatasetOptions) -> range:
@@ -80,7 +80,8 @@ def _counted(samples: Iterator[tuple[str, Files]], tell: Callable[[int], None]) 
         tell(count)
 
 
-def _describe(out: Path, options: DatasetOptions, shards: list[dict[str, Any]]) -> None:
+def _describe(out: Path, options: DatasetOptions) -> None:
+    """Write what the folder holds: a run that is cut short leaves a dataset of its whole shards."""
     generator = {"name": "synth", "version": metadata.version("lipforge"), **options.identity()}
     if (out / "dataset.json").exists():
         old = read_description(out)["generator"]
@@ -88,6 +89,9 @@ def _describe(out: Path, options: DatasetOptions, shards: list[dict[str, Any]]) 
         if changed:
             told = ", ".join(f"{key} was {was}, now {now}" for key, (was, now) in changed.items())
             raise InputError(f"{out} holds a dataset made with other options ({told}). Name another folder.")
+    numbers = range(-(-options.clips // options.shard_clips))
+    whole = [k for k in numbers if (out / shard_name(k)).exists()]
+    shards = [{"name": shard_name(k), "samples": len(_clips_of(k, options))} for k in whole]
     specs = {"crop": CropSpec().to_dict(), "lips": LipSpec().to_dict(), "mel": MelSpec().to_dict()}
     write_description(out, {"generator": generator, "fps": options.clip.fps, **specs, "shards": shards})
 

@@ -13,7 +13,6 @@ from lipforge.preprocess.synth.appearance import Appearance, sample_appearance
 from lipforge.preprocess.synth.camera import (
     F64,
     Pose,
-    fit_similarity,
     jitter_alignment,
     project,
     sample_pose,
@@ -25,6 +24,7 @@ from lipforge.preprocess.synth.identity import Identity, sample_identity
 from lipforge.preprocess.synth.landmarks import Landmarks, load_landmarks, seal_lips
 from lipforge.preprocess.synth.raster import Visible, rasterise, vertex_normals
 from lipforge.preprocess.synth.shading import Shader, apply_lens
+from lipforge.runtime.faces.similarity import fit_similarity_2d
 
 #: The canvas shows more than the crop, so that the face tracker sees the whole face. Crop pixels: how far the canvas
 #: reaches beyond the crop's left and top edge, and its side.
@@ -82,7 +82,7 @@ class Studio:
     def align(self, person: Identity, pose: Pose, centre: F32) -> F64:
         """Crop transform (2, 3), view -> crop px, from the five steady points of the relaxed head."""
         view = project(person.vertices, centre, pose)
-        return fit_similarity(self.landmarks.key.locate(view)[:, :2], np.array(self.crop.template))
+        return fit_similarity_2d(self.landmarks.key.locate(view)[:, :2], np.array(self.crop.template))
 
     def capture(self, scene: Scene, units: F32) -> Capture:
         """Take the picture of a scene with the given mouth units, float32 (12,)."""

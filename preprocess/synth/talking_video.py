@@ -11,11 +11,11 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from lipforge.kernels.spec import MelSpec
 from lipforge.preprocess.synth.camera import F64
 from lipforge.preprocess.synth.head_data import F32
 from lipforge.preprocess.synth.scene import CANVAS_LEFT, CANVAS_TOP, OVERSAMPLING, Scene, Studio, canvas_picture
-
-_SAMPLE_RATE_HZ = 16_000
+from lipforge.runtime.faces.similarity import compose_affine, invert_similarity
 
 
 def render_video(
@@ -57,9 +57,7 @@ def _image_to_crop(studio: Studio, scene: Scene) -> F64:
     shift = np.array([CANVAS_LEFT, CANVAS_TOP])
     linear = scene.transform[:, :2] * OVERSAMPLING
     offset = (scene.transform[:, 2] + shift + 0.5) * OVERSAMPLING - 0.5
-    inverse = np.linalg.inv(linear)
-    back = np.concatenate([inverse, (-inverse @ offset)[:, None]], 1)
-    return np.concatenate([view_to_crop[:, :2] @ back[:, :2], (view_to_crop @ [*back[:, 2], 1.0])[:, None]], 1)
+    return compose_affine(view_to_crop, invert_similarity(np.column_stack([linear, offset])))
 
 
 def _encode(frames: list[npt.NDArray[np.uint8]], samples: F32, fps: int) -> bytes:
@@ -69,12 +67,12 @@ def _encode(frames: list[npt.NDArray[np.uint8]], samples: F32, fps: int) -> byte
             video = container.add_stream("libx264", rate=fps, options={"crf": "16", "preset": "veryfast"})
             video.height, video.width = frames[0].shape[:2]
             video.pix_fmt = "yuv420p"
-            audio = container.add_stream("aac", rate=_SAMPLE_RATE_HZ, layout="mono")
+            audio = container.add_stream("aac", rate=MelSpec().sample_rate_hz, layout="mono")
             for frame in frames:
                 container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
             container.mux(video.encode(None))
             sound = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
-            sound.sample_rate = _SAMPLE_RATE_HZ
+            sound.sample_rate = MelSpec().sample_rate_hz
             container.mux(audio.encode(sound))
             container.mux(audio.encode(None))
         return path.read_bytes()

@@ -97,6 +97,25 @@ def test_starting_again_keeps_whole_shards_and_makes_the_missing_one_alike(datas
             np.testing.assert_array_equal(a["images"], b["images"])
 
 
+def test_a_run_that_is_cut_short_leaves_a_dataset_of_its_whole_shards(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = dataset / shard_name(1)
+    kept = second.read_bytes()
+    second.unlink()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("lipforge.preprocess.synth.dataset._workers", interrupted)
+        _synth(dataset, "--video")
+    assert open_dataset(dataset).shards == ((shard_name(0), 2),)
+    second.write_bytes(kept)
+    assert _synth(dataset, "--video").exit_code == 0
+    assert len(open_dataset(dataset).shards) == 2
+
+
 def test_other_options_do_not_mix_into_a_dataset(dataset: Path) -> None:
     from lipforge.kernels.errors import InputError
 

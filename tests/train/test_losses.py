@@ -49,6 +49,20 @@ def test_mask_is_pulled_towards_what_is_hidden() -> None:
     assert torch.isfinite(loss(outputs(0.0), batch)["mask"])
 
 
+def test_colour_is_judged_where_the_source_is_hidden_however_little_that_is() -> None:
+    def colour_error(hidden_px: int, painted: float) -> float:
+        batch = still_batch()
+        batch["target"].fill_(0.9)
+        batch["visible"][:, :, 60 : 60 + hidden_px, 44 : 44 + hidden_px] = 0.0
+        flow, mask, colour = outputs()
+        return float(warp_loss(colour=1.0)((flow, mask, colour.fill_(painted)), batch)["colour"])
+
+    assert warp_loss()(outputs(), still_batch())["colour"] == 0, "nothing hidden, nothing to paint"
+    assert colour_error(8, 0.9) == pytest.approx(0.0, abs=1e-6)
+    assert colour_error(8, 0.4) == pytest.approx(0.5, rel=0.01)
+    assert colour_error(24, 0.4) == pytest.approx(colour_error(8, 0.4), rel=0.01)
+
+
 def test_seam_doubles_the_error_on_it() -> None:
     batch = still_batch()
     batch["target"][:, :, 53:56, 40:56] += 1.0
