@@ -13,8 +13,14 @@ from lipforge.kernels.arrays import invert_affine
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.kernels.spec import Spec
 
-# Shares of red and blue in luma: ITU-R BT.601 section 2.5.1, BT.709 section 3.2.
-LUMA_SHARES = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
+# Shares of red and blue in luma: ITU-T H.273, table 4 (BT.601, BT.709, FCC 73.682, SMPTE 240M, BT.2020).
+LUMA_SHARES = {
+    "bt601": (0.299, 0.114),
+    "bt709": (0.2126, 0.0722),
+    "fcc": (0.30, 0.11),
+    "smpte240m": (0.212, 0.087),
+    "bt2020": (0.2627, 0.0593),
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class YuvSpec(Spec):
     MPEG-1) or on the even column (``left``: what MPEG-2, H.264 and H.265 assume unless told otherwise).
     """
 
-    matrix: Literal["bt601", "bt709"] = "bt601"
+    matrix: Literal["bt601", "bt709", "fcc", "smpte240m", "bt2020"] = "bt601"
     full_range: bool = False
     siting: Literal["left", "centre"] = "left"
 

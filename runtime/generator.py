@@ -13,6 +13,7 @@ from lipforge.kernels.errors import ConfigError
 if TYPE_CHECKING:
     from lipforge.runtime.bundle import Bundle
     from lipforge.runtime.faces import Face
+    from lipforge.runtime.picture import Picture
 
 
 @dataclass(frozen=True)
@@ -40,20 +41,20 @@ class Generator(Protocol):
     def observe(self, face: Face) -> None:
         """Learn from a tracked face; called once for every face, in order, before its frame or well ahead of it."""
 
-    def prepare(self, frame: NDArray[np.uint8], face: Face) -> None:
+    def prepare(self, picture: Picture, face: Face) -> None:
         """Take the frame that the next ``render`` changes.
 
         Args:
-            frame: uint8 (H, W, 3), BGR; it is read, not kept.
+            picture: the frame; it is read, not kept.
             face: the face found in it.
         """
 
-    def render(self, window: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
+    def render(self, window: NDArray[np.float32], out: Picture) -> None:
         """Move the lips of the prepared frame.
 
         Args:
             window: float32 (n_mels, columns): the mel columns around the frame's time.
-            out: uint8 (H, W, 3), BGR, holding the prepared frame; changed in place, only near the face.
+            out: holds the prepared frame; changed in place, only near the face.
         """
 
     def reset(self) -> None:

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+from lipforge.runtime.picture import Pixels
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class OutputFrame:
     """A finished frame and the audio that is heard while it is seen.
 
     Attributes:
-        image: uint8 (H, W, 3), BGR: the array that was pushed, changed in place.
+        image: the very array or planes that were pushed, changed in place.
         pts: seconds since the first audio sample.
         audio: float32 (n, channels) in [-1, 1], at the rate that was pushed.
         audio_start: number of the first sample in ``audio``.
@@ -47,7 +47,7 @@ class OutputFrame:
         source: what was pushed along with the frame.
     """
 
-    image: Image
+    image: Pixels
     pts: Fraction
     audio: NDArray[np.float32]
     audio_start: int

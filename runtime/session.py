@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.runtime.audio_feed import AudioFeed
 from lipforge.runtime.generator import Generator, load_generator
-from lipforge.runtime.output_frame import FrameStats, Image, OutputFrame
+from lipforge.runtime.output_frame import FrameStats, OutputFrame
+from lipforge.runtime.picture import Picture, Pixels
 
 if TYPE_CHECKING:
     from lipforge.runtime.bundle import Bundle
@@ -35,7 +36,7 @@ __all__ = ["FrameStats", "OutputFrame", "Session", "SessionOptions", "Tracker"]
 class Tracker(Protocol):
     """Finds the face in consecutive frames; ``lipforge.runtime.faces.FaceTracker`` is one."""
 
-    def track(self, image_bgr: Image) -> Face | None:
+    def track(self, picture: Picture) -> Face | None:
         """Return the face in the next frame, or None."""
 
     def reset(self) -> None:
@@ -62,7 +63,7 @@ class SessionOptions:
 
 @dataclass
 class _Waiting:
-    image: Image
+    picture: Picture
     pts: Fraction
     source: object
     face: Face | None = None
@@ -155,11 +156,12 @@ class Session:
             )
         self._audio.push(pcm, sample_rate_hz)
 
-    def push_frame(self, image: Image, pts: Fraction | float | None = None, source: object = None) -> None:
+    def push_frame(self, image: Pixels, pts: Fraction | float | None = None, source: object = None) -> None:
         """Append a frame of the video.
 
         Args:
-            image: uint8 (H, W, 3), BGR, contiguous, writable. The session takes it over and changes it in place.
+            image: uint8 (H, W, 3), BGR, contiguous; or the planes of a YUV 4:2:0 frame. Writable: the session takes it
+                over and changes it in place, only near the face; it is never converted to another form.
             pts: seconds since the first audio sample, increasing; by default one frame period after the last frame.
             source: handed back with the finished frame.
 
@@ -171,12 +173,13 @@ class Session:
             raise InputError("a frame was pushed after flush. Start a new session.")
         if not self.wants_frame:
             raise InputError(f"{len(self._waiting)} frames wait for audio. Push audio and iterate the session first.")
-        _check_image(image)
+        picture = Picture.of(image)
+        picture.require_writable()
         time = self._next_pts() if pts is None else Fraction(pts).limit_denominator(1_000_000)
         if time < 0 or (self._last_pts is not None and time <= self._last_pts):
             raise InputError(f"pts is {float(time):.6f} s after {float(self._last_pts or 0):.6f} s; it must increase.")
         self._last_pts = time
-        self._waiting.append(_Waiting(image, time, source))
+        self._waiting.append(_Waiting(picture, time, source))
 
     def end_audio(self) -> None:
         """Say that no more audio comes: frames beyond its end pass through untouched, with silence."""
@@ -221,7 +224,7 @@ class Session:
 
     def _track(self, frame: _Waiting) -> None:
         start = perf_counter()
-        frame.face = self._tracker.track(frame.image)
+        frame.face = self._tracker.track(frame.picture)
         if frame.face is not None:
             self._generator.observe(frame.face)
         frame.track_ms = 1000 * (perf_counter() - start)
@@ -231,8 +234,8 @@ class Session:
         driven = frame.face is not None and self._audio.covers(frame.pts)
         if frame.face is not None and driven:
             self._audio.window(frame.pts, out=self._window)
-            self._generator.prepare(frame.image, frame.face)
-            self._generator.render(self._window, out=frame.image)
+            self._generator.prepare(frame.picture, frame.face)
+            self._generator.render(self._window, out=frame.picture)
         first, samples = self._audio.take(until)
         times = self._generator.times
         stats = FrameStats(
@@ -244,7 +247,7 @@ class Session:
             composite_ms=times.composite_ms if driven else 0.0,
             total_ms=frame.track_ms + 1000 * (perf_counter() - start),
         )
-        return OutputFrame(frame.image, frame.pts, samples, first, stats, frame.source)
+        return OutputFrame(frame.picture.pixels, frame.pts, samples, first, stats, frame.source)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -267,10 +270,3 @@ def _default_tracker(bundle: Bundle) -> Tracker:
     from lipforge.runtime.faces import FaceTracker
 
     return FaceTracker(None, bundle.manifest.crop, bundle.manifest.lips)
-
-
-def _check_image(image: Image) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise InputError(f"image is {image.dtype}{image.shape}; allowed is uint8 (height, width, 3), BGR.")
-    if not (image.flags.c_contiguous and image.flags.writeable):
-        raise InputError("image must be contiguous and writable, because it is changed in place. Push a copy.")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,9 @@ from lipforge.runtime.sync_report import Progress, SyncReport, Tally
 
 __all__ = ["Progress", "SyncJob", "SyncReport", "sync"]
 
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
-
 PRIME_MS = 1000.0
 PRIME_BYTES = 64 << 20
-"""Most memory that the pictures which are looked at ahead may take: 1 s of 720p, 0.4 s of 1080p."""
+"""Most memory that the pictures which are looked at ahead may take: 1 s of 720p, 0.8 s of 1080p."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +86,16 @@ def sync(
                 session.push_audio(first_block, audio.info.sample_rate_hz)
                 frames = _synced(session, source, sound, audio.info.sample_rate_hz, keep_tail=job.keep_tail)
                 writer = VideoWriter(output.part, output.container_format, source.info, audio.info, job.encoder)
-                _write(frames, writer, tally, job.face)
+                _write(frames, source, writer, tally, job.face)
     return tally.report(source.info.fps)
 
 
-def _write(frames: Iterator[OutputFrame], writer: VideoWriter, tally: Tally, face: Path) -> None:
+def _write(frames: Iterator[OutputFrame], source: FrameSource, writer: VideoWriter, tally: Tally, face: Path) -> None:
     try:
         for frame in frames:
-            writer.write(_picture(frame), frame.pts, frame.audio)
+            pushed = cast(SourceFrame, frame.source)
+            writer.write(pushed.frame.encodable, frame.pts, frame.audio)
+            source.reuse(pushed)
             tally.add(frame)
         tally.check_faces(face)
         writer.close()
@@ -117,7 +116,7 @@ def _face_tracker(bundle: Bundle, on_message: Callable[[str], None] | None) -> T
 
 
 def _prime_ms(source: FrameSource) -> float:
-    frames = PRIME_BYTES // (source.info.width * source.info.height * 3)
+    frames = PRIME_BYTES // (source.info.width * source.info.height * 3 // 2)
     return min(PRIME_MS, float(1000 * frames / source.info.fps))
 
 
@@ -141,20 +140,7 @@ def _synced(
                 session.push_audio(block, sample_rate_hz)
         if frame.time >= session.audio_seconds and not (keep_tail and frame.first_pass):
             break
-        session.push_frame(frame.image, frame.time, _untouched(frame))
+        session.push_frame(frame.frame.planes, frame.time, frame)
         yield from session
     session.flush()
     yield from session
-
-
-def _untouched(frame: SourceFrame) -> VideoFrame | None:
-    return frame.decoded
-
-
-def _picture(frame: OutputFrame) -> NDArray[np.uint8] | VideoFrame:
-    """A frame that was not changed goes to the encoder as the decoder gave it, without a turn through BGR."""
-    if frame.stats.driven or frame.source is None:
-        return frame.image
-    from av.video.frame import VideoFrame as Decoded
-
-    return frame.source if isinstance(frame.source, Decoded) else frame.image

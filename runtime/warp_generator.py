@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.crop import crop_face
 from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.polygon import draw_lips
-from lipforge.kernels.warp import WarpScratch, composite
+from lipforge.kernels.warp import WarpScratch
 from lipforge.runtime.faces import NeutralLips
 from lipforge.runtime.generator import RenderTimes
 
 if TYPE_CHECKING:
     from lipforge.runtime.bundle import Bundle
     from lipforge.runtime.faces import Face
+    from lipforge.runtime.picture import Picture
 
 
 class WarpGenerator:
@@ -72,26 +72,26 @@ class WarpGenerator:
         """Let a tracked face tell about the person's relaxed, closed mouth."""
         self._neutral.update(face)
 
-    def prepare(self, frame: NDArray[np.uint8], face: Face) -> None:
+    def prepare(self, picture: Picture, face: Face) -> None:
         """Crop the face as the reference and draw the lips that it has now.
 
         Args:
-            frame: uint8 (H, W, 3), BGR.
+            picture: the frame.
             face: the face found in it.
         """
         start = perf_counter()
         size = self._crop.size_px
-        crop_face(frame, face.transform, size, out=self._reference[0], reverse_channels=True)
+        picture.crop(face.transform, size, self._reference[0], rgb=True)
         draw_lips(face.lips, self._lips, size, out=self._reference_lips[0])
         self._face = face
         self._times = RenderTimes(prepare_ms=1000 * (perf_counter() - start))
 
-    def render(self, window: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
+    def render(self, window: NDArray[np.float32], out: Picture) -> None:
         """Move the lips of the prepared frame to what the audio says.
 
         Args:
             window: float32 (n_mels, columns), the mel columns around the frame's time.
-            out: uint8 (H, W, 3), BGR, contiguous, holding the prepared frame; changed in place inside the crop.
+            out: holds the prepared frame; changed in place inside the crop.
 
         Raises:
             ConfigError: no frame was prepared.
@@ -114,5 +114,6 @@ class WarpGenerator:
             composite_ms=1000 * (perf_counter() - warp_done),
         )
 
-    def _composite(self, out: NDArray[np.uint8], face: Face) -> None:
-        composite(out, self._scratch, face.transform, self._flow[0], self._mask[0, 0], self._colour[0], self._warp)
+    def _composite(self, out: Picture, face: Face) -> None:
+        fields = self._flow[0], self._mask[0, 0], self._colour[0]
+        out.composite(self._scratch, face.transform, fields, self._warp)

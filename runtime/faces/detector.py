@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.runtime.faces.network import Network, TfliteNetwork
+from lipforge.runtime.picture import Box, Picture
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
@@ -69,9 +69,9 @@ class BlazeDetector:
         self._size = size_px
         self._anchors = anchor_centres(size_px, layers)
 
-    def __call__(self, image: U8) -> list[Detection]:
-        """Find faces in uint8 (H, W, 3) BGR, best first."""
-        boxed, ratio, left, top = letterbox(image, self._size)
+    def __call__(self, picture: Picture, box: Box) -> list[Detection]:
+        """Find faces in a part of a picture, best first; where they are is told in px of the whole picture."""
+        boxed, ratio, left, top = letterbox(picture, box, self._size)
         regressors, logits = self._network(boxed)
         scores = 1.0 / (1.0 + np.exp(-np.clip(logits.reshape(-1).astype(np.float64), -100.0, 100.0)))
         keep = np.flatnonzero(scores > _MIN_SCORE)
@@ -82,19 +82,21 @@ class BlazeDetector:
         corners = np.concatenate([points[:, 0] - points[:, 1] / 2, points[:, 0] + points[:, 1] / 2], axis=1)
         in_square = np.concatenate([corners, points[:, 2:4].reshape(-1, 4)], axis=1).reshape(-1, 4, 2)
         # Networks speak of edges (0 is the left edge of pixel 0), lipforge of pixel centres.
-        in_image = (in_square - (left, top)) / ratio - 0.5
+        in_image = (in_square - (left, top)) / ratio - 0.5 + (box.left, box.top)
         return _blend(in_image.reshape(-1, 8), scores[keep])
 
 
-def letterbox(image: U8, size_px: int) -> tuple[U8, float, int, int]:
-    """Shrink or enlarge an image to fit a black square; returns it with the ratio and the left and top bars in px."""
-    height, width = image.shape[:2]
-    ratio = size_px / max(height, width)
-    inner = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    left, top = (size_px - inner[0]) // 2, (size_px - inner[1]) // 2
+def letterbox(picture: Picture, box: Box, size_px: int) -> tuple[U8, float, int, int]:
+    """Shrink or enlarge a part of a picture to fit a black square.
+
+    Returns:
+        The square, uint8 (size_px, size_px, 3) BGR; the ratio of sizes; the widths of the left and top bars in px.
+    """
+    ratio = size_px / max(box.height, box.width)
+    width, height = max(1, round(box.width * ratio)), max(1, round(box.height * ratio))
+    left, top = (size_px - width) // 2, (size_px - height) // 2
     square = np.zeros((size_px, size_px, 3), np.uint8)
-    method = cv2.INTER_AREA if ratio < 1 else cv2.INTER_LINEAR
-    square[top : top + inner[1], left : left + inner[0]] = cv2.resize(image, inner, interpolation=method)
+    square[top : top + height, left : left + width] = picture.resized(box, width, height)
     return square, ratio, left, top
 
 
@@ -149,26 +151,23 @@ class FaceDetector:
         )
         return cls(BlazeDetector(full, 192, ((4, 1),)), BlazeDetector(back, 256, ((16, 2), (32, 6))))
 
-    def searches(self, image: U8, *, patient: bool) -> Iterator[list[Detection]]:
+    def searches(self, picture: Picture, *, patient: bool) -> Iterator[list[Detection]]:
         """Yield the faces of one search after another, cheapest first; the caller stops at the first real face.
 
         Args:
-            image: uint8 (H, W, 3) BGR.
+            picture: the frame.
             patient: also try the slower searches, about ten times the cost of the first.
         """
-        yield self._full_range(image)
+        yield self._full_range(picture, picture.whole)
         if patient:
-            yield self._back(image)
-            yield self._tiles(image)
+            yield self._back(picture, picture.whole)
+            yield self._tiles(picture)
 
-    def _tiles(self, image: U8) -> list[Detection]:
-        height, width = image.shape[:2]
-        tile_h, tile_w = max(1, round(height * _TILE_SHARE)), max(1, round(width * _TILE_SHARE))
+    def _tiles(self, picture: Picture) -> list[Detection]:
+        height, width = max(1, round(picture.height * _TILE_SHARE)), max(1, round(picture.width * _TILE_SHARE))
         found: list[Detection] = []
-        for y in (0, height - tile_h):
-            for x in (0, width - tile_w):
-                inside = self._full_range(image[y : y + tile_h, x : x + tile_w])
-                shift = np.array([x, y, x, y], np.float64)
-                found += [Detection(d.box + shift, d.eyes + shift[:2], d.score) for d in inside]
+        for top in (0, picture.height - height):
+            for left in (0, picture.width - width):
+                found += self._full_range(picture, Box(left, top, width, height))
         rows = np.array([np.concatenate([d.box, d.eyes.ravel()]) for d in found]).reshape(-1, 8)
         return _blend(rows, np.array([d.score for d in found]))

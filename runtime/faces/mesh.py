@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.runtime.faces.detector import Detection
 from lipforge.runtime.faces.network import Network, TfliteNetwork
 from lipforge.runtime.faces.points import LEFT_EYE_OUTER, MESH_POINTS, RIGHT_EYE_OUTER
+from lipforge.runtime.faces.similarity import apply_affine, invert_similarity
+from lipforge.runtime.picture import Picture
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
 
 INPUT_PX = 192
+_CORNERS = (INPUT_PX - 1) * np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 _MARGIN = 1.5  # side of the region over side of the face, as in MediaPipe's face landmark graph
 
 
@@ -63,6 +65,7 @@ class FaceMesh:
 
     def __init__(self, network: Network) -> None:
         self._network = network
+        self._square = np.empty((INPUT_PX, INPUT_PX, 3), np.uint8)
 
     @classmethod
     def load(cls, models_dir: Path) -> FaceMesh:
@@ -74,14 +77,14 @@ class FaceMesh:
         path = models_dir / "face_landmark.tflite"
         return cls(TfliteNetwork(path, ("conv2d_20", "conv2d_30"), mean=0.0, scale=1 / 255))
 
-    def __call__(self, image: U8, region: FaceRegion) -> tuple[F32, float]:
+    def __call__(self, picture: Picture, region: FaceRegion) -> tuple[F32, float]:
         """Return landmarks float32 (468, 3) in image px and the probability that this is a face.
 
         z has the scale of x and is smaller nearer the viewer; only differences of z mean anything.
         """
         step = region.side_px / INPUT_PX
         linear = _rotation(region.angle) * step
-        raw, logit = self._network(_cut_out(image, region.centre, linear, step))
+        raw, logit = self._network(_cut_out(picture, region.centre, linear, self._square))
         points = raw.reshape(MESH_POINTS, 3).astype(np.float64)
         landmarks = np.empty((MESH_POINTS, 3), np.float32)
         # The network counts px from the region's left and top edge, not from the centre of its first pixel.
@@ -90,36 +93,20 @@ class FaceMesh:
         return landmarks, float(1.0 / (1.0 + np.exp(-np.clip(float(logit.reshape(-1)[0]), -100.0, 100.0))))
 
 
-def _cut_out(image: U8, centre: F64, linear: F64, step: float) -> U8:
-    """Resample the region to the network's size; averages first where the face is much larger than that."""
-    matrix = np.column_stack([linear, centre - linear @ np.full(2, (INPUT_PX - 1) / 2)])
-    factor = int(step)
-    if factor >= 2:
-        image, matrix = _averaged(image, matrix, factor)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(image, matrix, (INPUT_PX, INPUT_PX), flags=flags), np.uint8)
+def _cut_out(picture: Picture, centre: F64, linear: F64, out: U8) -> U8:
+    """Resample the region to the network's size, averaging where the face is larger, with black around the picture."""
+    to_picture = np.column_stack([linear, centre - linear @ np.full(2, (INPUT_PX - 1) / 2)])
+    picture.crop(invert_similarity(to_picture), INPUT_PX, out)
+    corners = apply_affine(to_picture, _CORNERS)
+    end = np.array([picture.width, picture.height]) - 0.5
+    if np.any(corners < -0.5) or np.any(corners > end):
+        # A crop repeats the edge of the picture. On such streaks the landmarks of a face that hangs over the edge
+        # trembled three times as much as on black.
+        positions = apply_affine(to_picture, _pixels()).reshape(INPUT_PX, INPUT_PX, 2)
+        out[np.any((positions < -0.5) | (positions > end), axis=2)] = 0
+    return out
 
 
-def _averaged(image: U8, matrix: F64, factor: int) -> tuple[U8, F64]:
-    """Shrink the part of the image under the region by a whole factor, and ``matrix`` with it.
-
-    Bilinear sampling alone would skip pixels of a large face, and the landmarks would tremble.
-    """
-    height, width = image.shape[:2]
-    end = INPUT_PX - 1.0
-    corners = np.array([[0.0, 0.0], [end, 0.0], [0.0, end], [end, end]]) @ matrix[:, :2].T + matrix[:, 2]
-    low = np.floor(corners.min(0)).astype(int) - factor
-    high = np.ceil(corners.max(0)).astype(int) + factor + 1
-    # The grid of averaged pixels is tied to the image, so a still face is averaged the same way in every frame.
-    left, top = (max(0, int(v) // factor * factor) for v in low)
-    right, bottom = min(width, int(high[0])), min(height, int(high[1]))
-    columns, rows = (right - left) // factor, (bottom - top) // factor
-    if columns < 1 or rows < 1:
-        return image, matrix
-    part = image[top : top + rows * factor, left : left + columns * factor]
-    small = np.asarray(cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
-    shifted = matrix.copy()
-    shifted[:, 2] -= (left, top)
-    shifted /= factor
-    shifted[:, 2] += 0.5 / factor - 0.5
-    return small, shifted
+def _pixels() -> F64:
+    rows, columns = np.mgrid[:INPUT_PX, :INPUT_PX]
+    return np.column_stack([columns.ravel(), rows.ravel()]).astype(np.float64)

@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.arrays import require_array
 from lipforge.kernels.spec import CropSpec, LipSpec
 from lipforge.runtime.faces.alignment import TransformSmoother, crop_transform
 from lipforge.runtime.faces.detector import Detection, FaceDetector
@@ -18,9 +17,9 @@ from lipforge.runtime.faces.head_pose import HeadTemplate, PoseSmoother
 from lipforge.runtime.faces.mesh import FaceMesh, FaceRegion
 from lipforge.runtime.faces.points import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, lip_indices
 from lipforge.runtime.faces.similarity import apply_affine
+from lipforge.runtime.picture import Picture, Pixels
 from lipforge.runtime.wheel_assets import FACES, Announce, ensure
 
-U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 
 _MIN_SCORE = 0.5  # false detections (a cat, a rocket) were measured at 0.001, faces at 1.0
@@ -32,16 +31,16 @@ _MORE_LOOKS, _SETTLED_CHANGE = 4, 0.03  # of the region's side
 
 
 class Detector(Protocol):
-    """Finds faces in an image, see ``FaceDetector``."""
+    """Finds faces in a picture, see ``FaceDetector``."""
 
-    def searches(self, image: U8, *, patient: bool) -> Iterator[list[Detection]]:
+    def searches(self, picture: Picture, *, patient: bool) -> Iterator[list[Detection]]:
         """Yield the faces of one search after another."""
 
 
 class Mesh(Protocol):
     """Finds landmarks in a region, see ``FaceMesh``."""
 
-    def __call__(self, image: U8, region: FaceRegion) -> tuple[F32, float]:
+    def __call__(self, picture: Picture, region: FaceRegion) -> tuple[F32, float]:
         """Return landmarks (468, 3) in image px and the probability of a face."""
 
 
@@ -101,17 +100,17 @@ class FaceTracker:
         self._transforms.reset()
         self._poses.reset()
 
-    def track(self, image_bgr: U8) -> Face | None:
+    def track(self, pixels: Pixels | Picture) -> Face | None:
         """Return the face in the next frame, or None.
 
         Args:
-            image_bgr: uint8 (H, W, 3), C-contiguous.
+            pixels: uint8 (H, W, 3) BGR, C-contiguous, or the planes of a YUV 4:2:0 frame.
 
         Raises:
-            InputError: the image has another shape or dtype.
+            InputError: they have another shape, dtype or layout.
         """
-        require_array("image", image_bgr, np.uint8, ("H", "W", 3))
-        found = self._follow(image_bgr) or self._search(image_bgr)
+        picture = Picture.of(pixels)
+        found = self._follow(picture) or self._search(picture)
         if found is None:
             self._misses += 1
             if self._misses > _REMEMBERED_FRAMES:
@@ -122,38 +121,38 @@ class FaceTracker:
         self._misses = 0
         return self._describe(*found)
 
-    def _follow(self, image: U8) -> tuple[F32, float] | None:
+    def _follow(self, picture: Picture) -> tuple[F32, float] | None:
         """Look where the last frame's landmarks were; after a miss only a search may bring the face back."""
         if self._region is None or self._misses:
             return None
-        return self._accepted(image, self._region)
+        return self._accepted(picture, self._region)
 
-    def _search(self, image: U8) -> tuple[F32, float] | None:
+    def _search(self, picture: Picture) -> tuple[F32, float] | None:
         self.searches += 1
         patient = self._misses % _FRAMES_BETWEEN_PATIENT_SEARCHES == 0
-        for detections in self._detector.searches(image, patient=patient):
-            for detection in self._ranked(detections, image)[:_CANDIDATES]:
-                found = self._accepted(image, FaceRegion.of_detection(detection))
+        for detections in self._detector.searches(picture, patient=patient):
+            for detection in self._ranked(detections, picture)[:_CANDIDATES]:
+                found = self._accepted(picture, FaceRegion.of_detection(detection))
                 if found is not None:
-                    return self._settled(image, found)
+                    return self._settled(picture, found)
         return None
 
-    def _settled(self, image: U8, found: tuple[F32, float]) -> tuple[F32, float]:
+    def _settled(self, picture: Picture, found: tuple[F32, float]) -> tuple[F32, float]:
         """Look again from the landmarks themselves: a detector's box is coarse, and a small face's far too large."""
         region = FaceRegion.of_landmarks(found[0])
         for _ in range(_MORE_LOOKS):
-            found = self._accepted(image, region) or found
+            found = self._accepted(picture, region) or found
             last, region = region, FaceRegion.of_landmarks(found[0])
             if abs(region.side_px / last.side_px - 1.0) < _SETTLED_CHANGE:
                 break
         return found
 
-    def _ranked(self, detections: list[Detection], image: U8) -> list[Detection]:
+    def _ranked(self, detections: list[Detection], picture: Picture) -> list[Detection]:
         """Nearest to the face just lost first; without one, large and central faces first."""
         last = self._region
         if last is not None:
             return sorted(detections, key=lambda d: float(np.hypot(*(d.centre - last.centre))))
-        size = np.array(image.shape[1::-1], np.float64)
+        size = np.array([picture.width, picture.height], np.float64)
 
         def weight(detection: Detection) -> float:
             off_centre = float(np.hypot(*((detection.centre - size / 2) / (size / 2))))
@@ -161,13 +160,13 @@ class FaceTracker:
 
         return sorted(detections, key=weight, reverse=True)
 
-    def _accepted(self, image: U8, region: FaceRegion) -> tuple[F32, float] | None:
-        landmarks, score = self._mesh(image, region)
+    def _accepted(self, picture: Picture, region: FaceRegion) -> tuple[F32, float] | None:
+        landmarks, score = self._mesh(picture, region)
         if score <= _MIN_SCORE or not np.isfinite(landmarks).all():
             return None
         eyes = landmarks[[RIGHT_EYE_OUTER, LEFT_EYE_OUTER], :2]
         middle = eyes.mean(0)
-        inside = bool(np.all(middle >= 0) and middle[0] < image.shape[1] and middle[1] < image.shape[0])
+        inside = bool(np.all(middle >= 0) and middle[0] < picture.width and middle[1] < picture.height)
         large = float(np.hypot(*(eyes[1] - eyes[0]))) >= _MIN_EYE_DISTANCE_PX
         return (landmarks, score) if inside and large else None
 

@@ -60,6 +60,10 @@ class PingPong:
             if shown == before:
                 raise InputError(f"{self._reader.path}: cannot be decoded a second time. Was the file changed?")
 
+    def reuse(self, frame: SourceFrame) -> None:
+        """Take back a frame that nobody needs any more; its memory becomes that of a later one."""
+        self._reader.pool.give_back(frame.frame)
+
     def _first_lap(self) -> Iterator[TimedFrame]:
         self._pts, self._ticks, self._key_frames = array("q"), array("q"), array("q")
         for timed in self._reader.frames():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lipforge.kernels.errors import InputError
 from lipforge.runtime.media.container import check_file
+from lipforge.runtime.media.frame_pool import PIXEL_FORMAT, FramePool, Planes, planes_of
 from lipforge.runtime.media.video_info import PICTURE_COLOURS, VideoInfo
 from lipforge.runtime.media.video_reader import SourceFrame
 
@@ -39,8 +40,8 @@ class StillImage:
     """
 
     def __init__(self, path: Path, role: str = "--face") -> None:
-        self._image = _decode(check_file(path, role), role)
-        height, width, _ = self._image.shape
+        image = _decode(check_file(path, role), role)
+        height, width, _ = image.shape
         self.info = VideoInfo(
             width=width,
             height=height,
@@ -48,16 +49,25 @@ class StillImage:
             time_base=Fraction(1, TICKS_PER_SECOND),
             pixel_aspect=Fraction(1),
             colours=PICTURE_COLOURS,
+            siting="centre",
             quarter_turns=0,
             frames=0,
         )
+        self._planes = _planes(image)
+        self._pool = FramePool(width, height, self.info.yuv_spec)
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """Yield copies of the image at 25 frames a second."""
         index = 0
         while True:
-            yield SourceFrame(self._image.copy(), index / IMAGE_FPS, decoded=None, first_pass=False)
+            frame = self._pool.take()
+            frame.fill(self._planes)
+            yield SourceFrame(frame, index / IMAGE_FPS, first_pass=False)
             index += 1
+
+    def reuse(self, frame: SourceFrame) -> None:
+        """Take back a frame that nobody needs any more; its memory becomes that of a later one."""
+        self._pool.give_back(frame.frame)
 
 
 def _decode(path: Path, role: str) -> NDArray[np.uint8]:
@@ -70,3 +80,16 @@ def _decode(path: Path, role: str) -> NDArray[np.uint8]:
     height, width, _ = image.shape
     padded = cv2.copyMakeBorder(image, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
     return np.ascontiguousarray(padded, dtype=np.uint8)
+
+
+def _planes(image: NDArray[np.uint8]) -> Planes:
+    """Convert BGR to 4:2:0 in ``PICTURE_COLOURS``, once for the whole stream."""
+    from av.video.frame import VideoFrame
+
+    frame = VideoFrame.from_numpy_buffer(image, format="bgr24").reformat(
+        format=PIXEL_FORMAT,
+        dst_colorspace=PICTURE_COLOURS.conversion_matrix,
+        src_color_range=2,
+        dst_color_range=PICTURE_COLOURS.conversion_range,
+    )
+    return planes_of(frame)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lipforge.kernels.errors import InputError
+from lipforge.kernels.yuv import YuvSpec
 from lipforge.runtime.media.container import opened
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 FALLBACK_FPS = Fraction(25)
+
+_CENTRED_CODECS = frozenset({"mpeg1video", "mjpeg", "h261", "h263", "h263p", "flv1"})
+"""Codecs whose chroma samples lie midway between two columns of luma; all others put them on the even column."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,17 @@ class ColourTags:
         """The range that pixels are converted with: full (2) if tagged so, else limited (1)."""
         return 2 if self.range == 2 else 1
 
+    def yuv_spec(self, siting: Literal["left", "centre"]) -> YuvSpec:
+        """Return the same description as the kernels take it."""
+        matrices: dict[int, Literal["bt601", "bt709", "fcc", "smpte240m", "bt2020"]] = {
+            1: "bt709",
+            4: "fcc",
+            5: "bt601",
+            7: "smpte240m",
+            9: "bt2020",
+        }
+        return YuvSpec(matrices[self.conversion_matrix], self.conversion_range == 2, siting)
+
 
 PICTURE_COLOURS = ColourTags(matrix=1, primaries=1, transfer=1, range=1)
 """Tags of a video made from RGB pictures: BT.709, limited range."""
@@ -55,6 +70,7 @@ class VideoInfo:
         time_base: seconds that one tick of the source's timestamps lasts.
         pixel_aspect: width to height of one pixel of the upright picture.
         colours: tags of the source, kept in the output.
+        siting: where a chroma sample of the upright picture lies across, see ``YuvSpec``.
         quarter_turns: counter-clockwise quarter turns that make a decoded frame upright.
         frames: expected number of frames; 0 if unknown or without end.
     """
@@ -65,8 +81,14 @@ class VideoInfo:
     time_base: Fraction
     pixel_aspect: Fraction
     colours: ColourTags
+    siting: Literal["left", "centre"]
     quarter_turns: int
     frames: int
+
+    @property
+    def yuv_spec(self) -> YuvSpec:
+        """What the numbers of the upright planes mean."""
+        return self.colours.yuv_spec(self.siting)
 
 
 def probe_video(path: Path, role: str = "--face") -> VideoInfo:
@@ -104,6 +126,7 @@ def _describe(stream: VideoStream, frame: VideoFrame, duration_us: int | None) -
         time_base=stream.time_base or 1 / fps,
         pixel_aspect=1 / aspect if turns % 2 else aspect,
         colours=_colours(frame),
+        siting="left" if _left_sited(frame, stream.codec_context.name) and not turns else "centre",
         quarter_turns=turns,
         frames=stream.frames or round((duration_us or 0) * fps / 1_000_000),
     )
@@ -119,3 +142,8 @@ def _colours(frame: VideoFrame) -> ColourTags:
         transfer=int(frame.color_trc),
         range=2 if full else int(frame.color_range),
     )
+
+
+def _left_sited(frame: VideoFrame, codec: str) -> bool:
+    """Whether chroma lies on the even columns; what the converter makes of full chroma or RGB lies between columns."""
+    return frame.format.chroma_width() != frame.width and not frame.format.is_rgb and codec not in _CENTRED_CODECS

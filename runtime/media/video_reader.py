@@ -1,4 +1,4 @@
-"""Decoding of a video into upright BGR pictures with their own times."""
+"""Decoding of a video into upright 4:2:0 planes with their own times; what is 4:2:0 already is only copied."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from lipforge.kernels.errors import InputError
 from lipforge.runtime.media.container import opened
+from lipforge.runtime.media.frame_pool import PIXEL_FORMAT, FramePool, PooledFrame, planes_of
 from lipforge.runtime.media.video_info import VideoInfo, picture_stream, probe_video
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
+
+_AS_DECODED = (PIXEL_FORMAT, "yuvj420p")
+"""The formats whose bytes are kept; the latter is an old name for full range, which the colour tags tell."""
 
 _TURNS = {1: cv2.ROTATE_90_COUNTERCLOCKWISE, 2: cv2.ROTATE_180, 3: cv2.ROTATE_90_CLOCKWISE}
 
@@ -27,15 +29,13 @@ class SourceFrame:
     """One picture of a source.
 
     Attributes:
-        image: uint8 (H, W, 3), BGR, upright; belongs to whoever receives it.
+        frame: the upright picture; belongs to whoever receives it, until it is given back.
         time: seconds since the source's first frame.
-        decoded: the decoder's own frame, for output without a change; None if it would not be upright.
         first_pass: True until a source starts to repeat itself.
     """
 
-    image: NDArray[np.uint8]
+    frame: PooledFrame
     time: Fraction
-    decoded: VideoFrame | None
     first_pass: bool
 
 
@@ -48,6 +48,9 @@ class FrameSource(Protocol):
 
     def __iter__(self) -> Iterator[SourceFrame]:
         """Yield frames without end, in order of time."""
+
+    def reuse(self, frame: SourceFrame) -> None:
+        """Take back a frame that nobody needs any more; its memory becomes that of a later one."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class TimedFrame:
 class VideoReader:
     """Reads one video file; every pass opens it anew.
 
+    Attributes:
+        path: the file.
+        info: its properties.
+        pool: the memory of its pictures.
+
     Raises:
         InputError: the file is missing or is not a video.
     """
@@ -77,6 +85,7 @@ class VideoReader:
 
         self.path, self._role = path, role
         self.info = probe_video(path, role)
+        self.pool = FramePool(self.info.width, self.info.height, self.info.yuv_spec)
         self._reformatter = VideoReformatter()
 
     def frames(self, from_pts: int | None = None) -> Iterator[TimedFrame]:
@@ -99,34 +108,41 @@ class VideoReader:
             for frame in container.decode(stream):
                 yield TimedFrame(frame, clock.time_of(frame), frame.pts)
 
-    def picture(self, frame: VideoFrame) -> NDArray[np.uint8]:
-        """Convert a decoded frame to an upright uint8 (H, W, 3) BGR picture of the size in ``info``.
+    def source_frame(self, timed: TimedFrame, time: Fraction, *, first_pass: bool) -> SourceFrame:
+        """Copy a decoded frame into memory that may be changed, upright, and give it the time at which it is shown.
+
+        The bytes of 8-bit 4:2:0 are kept. All else (more bits, other chroma, RGB, grey) becomes 4:2:0 with the same
+        matrix and range, once, as the encoder would ask for it anyway. Turning keeps the bytes as well; that it moves
+        chroma samples by half a pixel against luma is left alone, as FFmpeg does.
 
         Raises:
             InputError: the picture's size changes in the middle of the video.
         """
+        self._check_size(timed.frame)
+        pooled = self.pool.take()
+        pooled.fill(planes_of(self._as_420(timed.frame)), _TURNS.get(self.info.quarter_turns))
+        return SourceFrame(pooled, time, first_pass)
+
+    def _as_420(self, frame: VideoFrame) -> VideoFrame:
+        if frame.format.name in _AS_DECODED:
+            return frame
         colours = self.info.colours
-        bgr = self._reformatter.reformat(
+        return self._reformatter.reformat(
             frame,
-            format="bgr24",
+            format=PIXEL_FORMAT,
             src_colorspace=colours.conversion_matrix,
-            src_color_range=colours.conversion_range,
-            dst_color_range=2,
+            dst_colorspace=colours.conversion_matrix,
+            src_color_range=2 if frame.format.is_rgb or frame.format.has_palette else colours.conversion_range,
+            dst_color_range=colours.conversion_range,
         )
-        image = np.asarray(bgr.to_ndarray(), dtype=np.uint8)
-        if self.info.quarter_turns:
-            image = np.asarray(cv2.rotate(image, _TURNS[self.info.quarter_turns]), dtype=np.uint8)
-        if image.shape != (self.info.height, self.info.width, 3):
+
+    def _check_size(self, frame: VideoFrame) -> None:
+        size = (frame.height, frame.width) if self.info.quarter_turns % 2 else (frame.width, frame.height)
+        if size != (self.info.width, self.info.height):
             raise InputError(
                 f"{self._role} {self.path}: the picture changes from {self.info.width}x{self.info.height} to "
-                f"{image.shape[1]}x{image.shape[0]} half way. Re-encode the video at one size."
+                f"{size[0]}x{size[1]} half way. Re-encode the video at one size."
             )
-        return np.require(image, requirements=["C", "W"])  # a view of the converted frame where its rows are packed
-
-    def source_frame(self, timed: TimedFrame, time: Fraction, *, first_pass: bool) -> SourceFrame:
-        """Convert a decoded frame and give it the time at which it is shown."""
-        decoded = None if self.info.quarter_turns else timed.frame
-        return SourceFrame(self.picture(timed.frame), time, decoded, first_pass)
 
 
 class _Clock:

@@ -72,7 +72,8 @@ class VideoWriter:
         """Encode one picture and the sound that begins with it.
 
         Args:
-            picture: uint8 (H, W, 3) BGR, contiguous; or a decoder's frame to pass on without a change.
+            picture: uint8 (H, W, 3) BGR, contiguous; or a frame, whose bytes reach the encoder as they are if it is
+                4:2:0 and its size even. Its memory may be used again after the call.
             time: seconds since the video's start, increasing.
             sound: float32 (n, channels) in [-1, 1], follows on from the last call's; n may be 0.
 
@@ -134,21 +135,25 @@ class VideoWriter:
     def _picture_frame(self, picture: NDArray[np.uint8] | VideoFrame, time: Fraction) -> VideoFrame:
         from av.video.frame import VideoFrame as Frame
 
-        source = Frame.from_numpy_buffer(picture, format="bgr24") if isinstance(picture, np.ndarray) else picture
-        colours = self._video.colours
-        frame = self._reformatter.reformat(
-            source,
-            format=self.pixel_format,
-            src_colorspace=colours.conversion_matrix,
-            dst_colorspace=colours.conversion_matrix,
-            src_color_range=2 if source.format.is_rgb else colours.conversion_range,
-            dst_color_range=colours.conversion_range,
-        )
+        frame = Frame.from_numpy_buffer(picture, format="bgr24") if isinstance(picture, np.ndarray) else picture
+        if frame.format.name != self.pixel_format:
+            frame = self._converted(frame)
         frame.time_base = self._video.time_base
         frame.pts = round(time / self._video.time_base)
         frame.duration = round(1 / self._video.fps / self._video.time_base)
         frame.pict_type = 0  # the encoder chooses; a decoder's choice must not be forced upon it
         return frame
+
+    def _converted(self, frame: VideoFrame) -> VideoFrame:
+        colours = self._video.colours
+        return self._reformatter.reformat(
+            frame,
+            format=self.pixel_format,
+            src_colorspace=colours.conversion_matrix,
+            dst_colorspace=colours.conversion_matrix,
+            src_color_range=2 if frame.format.is_rgb else colours.conversion_range,
+            dst_color_range=colours.conversion_range,
+        )
 
     def _sound_frame(self, sound: NDArray[np.float32]) -> object:
         from av.audio.frame import AudioFrame

@@ -20,6 +20,7 @@ from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.faces import Face, HeadPose
 from lipforge.runtime.faces.points import lip_indices
 from lipforge.runtime.manifest import GraphEntry, Manifest, ParityEntry, TensorEntry, sha256_of
+from lipforge.runtime.picture import Picture
 
 Image = NDArray[np.uint8]
 
@@ -55,8 +56,9 @@ class DiscTracker:
     def reset(self) -> None:
         self.tracked = 0
 
-    def track(self, image_bgr: Image) -> Face | None:
+    def track(self, picture: Picture) -> Face | None:
         self.tracked += 1
+        image_bgr = picture.resized(picture.whole, picture.width, picture.height)
         seen = np.argwhere((image_bgr[..., 2] > 200) & (image_bgr[..., 0] < 120))
         if len(seen) < 50:
             return None

@@ -19,6 +19,7 @@ from lipforge.runtime.faces.detector import Detection
 from lipforge.runtime.faces.mesh import FaceRegion
 from lipforge.runtime.faces.points import MESH_POINTS, NOSE_BASE, lip_indices
 from lipforge.runtime.faces.similarity import apply_affine
+from lipforge.runtime.picture import Picture
 
 F64 = NDArray[np.float64]
 CLOSED_Y = 31.0
@@ -89,14 +90,14 @@ class World:
     def move(self, index: int, **changes: Any) -> None:
         self.poses[index] = replace(self.poses[index], **changes)
 
-    def searches(self, image: NDArray[np.uint8], *, patient: bool) -> Iterator[list[Detection]]:
+    def searches(self, picture: Picture, *, patient: bool) -> Iterator[list[Detection]]:
         self.patience.append(patient)
         found = [] if self.patient_only else [*self.false_alarms, *map(detection_of, self.poses)]
         yield found
         if patient:
             yield [*self.false_alarms, *map(detection_of, self.poses)]
 
-    def __call__(self, image: NDArray[np.uint8], region: FaceRegion) -> tuple[NDArray[np.float32], float]:
+    def __call__(self, picture: Picture, region: FaceRegion) -> tuple[NDArray[np.float32], float]:
         self.looks += 1
         for pose in self.poses:
             landmarks = posed(pose)

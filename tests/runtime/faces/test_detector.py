@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipforge.runtime.faces.detector import BlazeDetector, FaceDetector, anchor_centres, letterbox
+from lipforge.runtime.picture import Box, Picture
 
 FULL_RANGE = ((4, 1),)
 BACK = ((16, 2), (32, 6))
@@ -49,7 +50,8 @@ def test_numbers_of_anchors_are_those_of_the_networks() -> None:
 def test_a_face_is_placed_in_pixel_centre_coordinates(width: int, height: int) -> None:
     half = max(width, height) // 40
     detector = BlazeDetector(BlobNetwork(192, FULL_RANGE), 192, FULL_RANGE)
-    (found,) = detector(picture(width, height, width // 3, height // 2, half))
+    seen = Picture.of(picture(width, height, width // 3, height // 2, half))
+    (found,) = detector(seen, seen.whole)
     ratio = max(width, height) / 192
     np.testing.assert_allclose(found.centre, (width // 3, height // 2), atol=0.6 * ratio)
     assert found.side_px == pytest.approx(20 * ratio, rel=1e-3)
@@ -58,11 +60,11 @@ def test_a_face_is_placed_in_pixel_centre_coordinates(width: int, height: int) -
 
 def test_a_low_score_is_no_face() -> None:
     detector = BlazeDetector(BlobNetwork(192, FULL_RANGE, logit=-0.1), 192, FULL_RANGE)
-    assert detector(picture(192, 192, 90, 90)) == []
+    assert detector(Picture.of(picture(192, 192, 90, 90)), Box(0, 0, 192, 192)) == []
 
 
 def test_letterbox_keeps_the_aspect_and_pads_with_black() -> None:
-    square, ratio, left, top = letterbox(np.full((50, 100, 3), 200, np.uint8), 192)
+    square, ratio, left, top = letterbox(Picture.of(np.full((50, 130, 3), 200, np.uint8)), Box(7, 0, 100, 50), 192)
     assert (ratio, left, top) == (1.92, 0, 48)
     assert square[48:144].min() == 200
     assert square[:48].max() == square[144:].max() == 0
@@ -71,7 +73,7 @@ def test_letterbox_keeps_the_aspect_and_pads_with_black() -> None:
 def test_patient_searches_are_only_run_when_asked_for() -> None:
     full, back = BlobNetwork(192, FULL_RANGE, logit=-5), BlobNetwork(256, BACK, logit=-5)
     detector = FaceDetector(BlazeDetector(full, 192, FULL_RANGE), BlazeDetector(back, 256, BACK))
-    image = picture(640, 480, 100, 100)
+    image = Picture.of(picture(640, 480, 100, 100))
     assert len(list(detector.searches(image, patient=False))) == 1
     assert (full.calls, back.calls) == (1, 0)
     assert len(list(detector.searches(image, patient=True))) == 3
@@ -82,6 +84,6 @@ def test_patient_searches_are_only_run_when_asked_for() -> None:
 def test_tiles_report_a_face_once_and_in_frame_coordinates(where: tuple[int, int]) -> None:
     full, back = BlobNetwork(192, FULL_RANGE), BlobNetwork(256, BACK)
     detector = FaceDetector(BlazeDetector(full, 192, FULL_RANGE), BlazeDetector(back, 256, BACK))
-    *_, tiles = detector.searches(picture(640, 480, *where), patient=True)
+    *_, tiles = detector.searches(Picture.of(picture(640, 480, *where)), patient=True)
     (found,) = tiles
     np.testing.assert_allclose(found.centre, where, atol=2.0)

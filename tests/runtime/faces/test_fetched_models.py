@@ -15,6 +15,7 @@ from lipforge.kernels.spec import CropSpec, LipSpec
 from lipforge.runtime.faces import FaceTracker, NeutralLips
 from lipforge.runtime.faces.detector import FaceDetector
 from lipforge.runtime.faces.similarity import apply_affine
+from lipforge.runtime.picture import Picture
 from lipforge.runtime.wheel_assets import FACES, locate
 
 pytestmark = pytest.mark.network
@@ -93,7 +94,7 @@ def test_what_is_no_face_is_not_found(tracker: FaceTracker) -> None:
 def test_every_search_finds_the_face(models_dir: Path, picture: NDArray[np.uint8]) -> None:
     frame = zoomed(picture, 300 / max(picture.shape[:2]), x=-150)
     whole, back, tiles = (
-        [d.centre for d in found] for found in FaceDetector.load(models_dir).searches(frame, patient=True)
+        [d.centre for d in found] for found in FaceDetector.load(models_dir).searches(Picture.of(frame), patient=True)
     )
     assert len(whole) == len(back) == len(tiles) == 1
     np.testing.assert_allclose(back[0], whole[0], atol=12)

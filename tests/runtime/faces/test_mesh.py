@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lipforge.runtime.faces.detector import Detection
 from lipforge.runtime.faces.mesh import INPUT_PX, FaceMesh, FaceRegion
+from lipforge.runtime.picture import Picture
 
 
 class SpotNetwork:
@@ -34,21 +35,21 @@ def spot(x: float, y: float, radius: float, size: tuple[int, int] = (900, 1200))
 def test_landmarks_come_back_to_the_pixel_they_were_found_at(side_px: float, angle: float) -> None:
     x, y = 611.3, 402.8
     region = FaceRegion(np.array([x - 0.07 * side_px, y + 0.05 * side_px]), side_px, angle)
-    landmarks, score = FaceMesh(SpotNetwork())(spot(x, y, side_px / 20), region)
+    landmarks, score = FaceMesh(SpotNetwork())(Picture.of(spot(x, y, side_px / 20)), region)
     np.testing.assert_allclose(landmarks[:, :2], np.tile((x, y), (468, 1)), atol=0.1 + 1e-4 * side_px)
     np.testing.assert_allclose(landmarks[:, 2], 4 * side_px / INPUT_PX, rtol=1e-5)
     assert score == pytest.approx(1 / (1 + np.exp(-3)))
 
 
 def test_a_region_may_hang_over_the_frame() -> None:
-    landmarks, _ = FaceMesh(SpotNetwork())(spot(20, 30, 5), FaceRegion(np.array([0.0, 0.0]), 600.0, 0.3))
+    landmarks, _ = FaceMesh(SpotNetwork())(Picture.of(spot(20, 30, 5)), FaceRegion(np.array([0.0, 0.0]), 600.0, 0.3))
     np.testing.assert_allclose(landmarks[0, :2], (20, 30), atol=1.0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2000)])
 def test_odd_frames_do_no_harm(size: tuple[int, int]) -> None:
     frame = np.full((*size, 3), 255, np.uint8)
-    landmarks, _ = FaceMesh(SpotNetwork())(frame, FaceRegion(np.array([0.0, 0.0]), 700.0, 0.0))
+    landmarks, _ = FaceMesh(SpotNetwork())(Picture.of(frame), FaceRegion(np.array([0.0, 0.0]), 700.0, 0.0))
     assert np.isfinite(landmarks).all()
 
 
