@@ -38,6 +38,7 @@ class PingPong:
         self._ticks = array("q")
         self._key_frames = array("q")
         self._seekable = True
+        self._frame_bytes = 1
 
     @property
     def info(self) -> VideoInfo:
@@ -67,6 +68,8 @@ class PingPong:
     def _first_lap(self) -> Iterator[TimedFrame]:
         self._pts, self._ticks, self._key_frames = array("q"), array("q"), array("q")
         for timed in self._reader.frames():
+            if not self._pts:
+                self._frame_bytes = sum(plane.buffer_size for plane in timed.frame.planes)
             if timed.pts is None:
                 self._seekable = False
             if timed.frame.key_frame:
@@ -101,8 +104,7 @@ class PingPong:
                 yield stop, chunk.pop()
 
     def _chunk_start(self, stop: int) -> int:
-        frame_bytes = self.info.width * self.info.height * 3 // 2
-        held_frames = max(1, self._held_bytes // frame_bytes)
+        held_frames = max(1, self._held_bytes // self._frame_bytes)
         if not self._seekable:
             return max(0, stop - held_frames)
         key_frame = next((k for k in reversed(self._key_frames) if k < stop), 0)

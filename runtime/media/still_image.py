@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.errors import InputError
+from lipforge.kernels.yuv import YuvSpec
 from lipforge.runtime.media.container import check_file
-from lipforge.runtime.media.frame_pool import PIXEL_FORMAT, FramePool, Planes, planes_of
+from lipforge.runtime.media.frame_pool import FramePool, Planes
 from lipforge.runtime.media.video_info import PICTURE_COLOURS, VideoInfo
 from lipforge.runtime.media.video_reader import SourceFrame
 
@@ -49,11 +50,11 @@ class StillImage:
             time_base=Fraction(1, TICKS_PER_SECOND),
             pixel_aspect=Fraction(1),
             colours=PICTURE_COLOURS,
-            siting="centre",
+            siting="left",
             quarter_turns=0,
             frames=0,
         )
-        self._planes = _planes(image)
+        self._planes = _planes(image, self.info.yuv_spec)
         self._pool = FramePool(width, height, self.info.yuv_spec)
 
     def __iter__(self) -> Iterator[SourceFrame]:
@@ -82,14 +83,15 @@ def _decode(path: Path, role: str) -> NDArray[np.uint8]:
     return np.ascontiguousarray(padded, dtype=np.uint8)
 
 
-def _planes(image: NDArray[np.uint8]) -> Planes:
-    """Convert BGR to 4:2:0 in ``PICTURE_COLOURS``, once for the whole stream."""
-    from av.video.frame import VideoFrame
+def _planes(image: NDArray[np.uint8], spec: YuvSpec) -> Planes:
+    """Convert BGR of even size to 4:2:0 with chroma on the even columns, where H.264 players look for it.
 
-    frame = VideoFrame.from_numpy_buffer(image, format="bgr24").reformat(
-        format=PIXEL_FORMAT,
-        dst_colorspace=PICTURE_COLOURS.conversion_matrix,
-        src_color_range=2,
-        dst_color_range=PICTURE_COLOURS.conversion_range,
-    )
-    return planes_of(frame)
+    Done once for the whole stream, so it need not be fast; FFmpeg's converter gives grey a tinge of green.
+    """
+    matrix, offset = spec.from_rgb()
+    to_yuv = np.column_stack([matrix[:, ::-1] / 255.0, offset])
+    across, down = np.array([0.25, 0.5, 0.25]), np.array([0.0, 0.5, 0.5])
+    smooth = cv2.sepFilter2D(image, cv2.CV_8U, across, down, borderType=cv2.BORDER_REPLICATE)
+    u, v = cv2.split(cv2.transform(np.ascontiguousarray(smooth[::2, ::2]), to_yuv[1:]))
+    y = cv2.transform(image, to_yuv[:1])
+    return np.asarray(y, np.uint8), np.asarray(u, np.uint8), np.asarray(v, np.uint8)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
+import cv2
 import numpy as np
 import pytest
 
 from lipforge.kernels.errors import ConfigError, InputError
+from lipforge.kernels.yuv import I420Frame, Nv12Frame, YuvSpec
 from lipforge.runtime.bundle import Bundle
+from lipforge.runtime.picture import Picture, Pixels
 from lipforge.runtime.session import OutputFrame, Session, SessionOptions
 
 FPS = 25
@@ -25,6 +28,23 @@ def open_session(bundle: Bundle, disc_tracker: object) -> Callable[..., Session]
         return Session(bundle, fps, SessionOptions(**options), disc_tracker)
 
     return make
+
+
+def planes(image: np.ndarray) -> I420Frame:
+    y, u, v = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2YUV))
+    small = [np.ascontiguousarray(plane[::2, ::2]) for plane in (u, v)]
+    return I420Frame(np.ascontiguousarray(y), *small, YuvSpec("bt601", True))
+
+
+def interleaved(image: np.ndarray) -> Nv12Frame:
+    frame = planes(image)
+    return Nv12Frame(frame.y, np.stack([frame.u, frame.v], axis=2), frame.spec)
+
+
+def arrays(pixels: Pixels) -> list[np.ndarray]:
+    if isinstance(pixels, I420Frame):
+        return [pixels.y, pixels.u, pixels.v]
+    return [pixels.y, pixels.uv] if isinstance(pixels, Nv12Frame) else [pixels]
 
 
 def digest(frames: list[OutputFrame]) -> list[tuple[Fraction, int, bytes, bytes]]:
@@ -73,6 +93,32 @@ def test_any_order_and_any_chunks_give_the_same_frames(
     assert sum(frame.stats.driven for frame in whole) == 28
     for seed in range(3):
         assert digest(run_mixed(open_session(**options), scene, audio, 30, seed, rate_hz)) == digest(whole)
+
+
+@pytest.mark.parametrize("form", [planes, interleaved])
+def test_planes_stay_planes_and_move_as_bgr_does(
+    open_session: Callable[..., Session], scene: Scene, voice: Voice, form: Callable[[np.ndarray], Pixels]
+) -> None:
+    audio = voice(RATE_HZ, RATE_HZ)
+    originals = [form(scene(160, 120, index, face=index != 4)) for index in range(20)]
+    before = [[plane.copy() for plane in arrays(pixels)] for pixels in originals]
+    session = open_session()
+    for pixels in originals:
+        session.push_frame(pixels)
+    session.push_audio(audio, RATE_HZ)
+    session.flush()
+    frames = list(session)
+    assert all(frame.image is pixels for frame, pixels in zip(frames, originals, strict=True))
+    assert [frame.stats.driven for frame in frames] == [index != 4 for index in range(20)]
+    assert all(np.array_equal(a, b) for a, b in zip(arrays(frames[4].image), before[4], strict=True))
+    moved = 0
+    for frame, old, bgr in zip(frames, before, run_whole(open_session(), scene, audio, 20), strict=True):
+        moved += not np.array_equal(arrays(frame.image)[0], old[0])
+        if frame.stats.driven and bgr.stats.driven:
+            shown, wanted = (Picture.of(pixels) for pixels in (frame.image, bgr.image))
+            difference = shown.resized(shown.whole, 160, 120).astype(int) - wanted.resized(wanted.whole, 160, 120)
+            assert np.abs(difference).mean() < 3
+    assert moved > 15
 
 
 def test_the_audio_moves_the_lips(open_session: Callable[..., Session], scene: Scene, voice: Voice) -> None:
@@ -204,6 +250,13 @@ def test_the_audio_queue_is_bounded(open_session: Callable[..., Session]) -> Non
 def test_unusable_frames_are_refused(open_session: Callable[..., Session], image: np.ndarray) -> None:
     with pytest.raises(InputError, match="image"):
         open_session().push_frame(image)
+
+
+def test_planes_that_cannot_be_changed_are_refused(open_session: Callable[..., Session], scene: Scene) -> None:
+    pixels = planes(scene(160, 120, 0))
+    pixels.v.flags.writeable = False
+    with pytest.raises(InputError, match="read-only"):
+        open_session().push_frame(pixels)
 
 
 def test_times_must_increase(open_session: Callable[..., Session], scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +14,13 @@ import numpy as np
 import pytest
 
 from lipforge.kernels.errors import InputError
+from lipforge.kernels.spec import CropSpec
+from lipforge.kernels.yuv import I420Frame
 from lipforge.runtime.bundle import Bundle
+from lipforge.runtime.faces import Face
 from lipforge.runtime.media.video_info import probe_video
 from lipforge.runtime.media.video_writer import EncoderOptions
+from lipforge.runtime.picture import Box, Picture
 from lipforge.runtime.sync import Progress, SyncJob, SyncReport, sync
 
 LOSSLESS = EncoderOptions(crf=0, preset="ultrafast")
@@ -104,6 +109,112 @@ def test_no_face_anywhere_writes_nothing(run: Sync, make_video: MakeFile, make_w
     with pytest.raises(InputError, match="no face was found in any of 25 frames"):
         run(make_video(frames=30, faces=lambda _: False), make_wav())
     assert os.listdir(out.parent) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "video"),
+    [
+        ("b_frames.mp4", {"options": {"g": "250", "bf": "3"}}),
+        ("large.mp4", {"size": (642, 362)}),
+        ("full_range.mp4", {"pixel_format": "yuvj420p"}),
+        ("intra.avi", {"codec": "mjpeg", "pixel_format": "yuvj420p"}),
+        ("old.mpg", {"codec": "mpeg1video", "size": (176, 144)}),
+        ("hevc.mp4", {"codec": "libx265"}),
+    ],
+)
+def test_untouched_pixels_reach_the_encoder_byte_for_byte(
+    run: Sync, make_video: MakeFile, make_wav: MakeFile, out: Path, disc_tracker: object, name: str, video: dict
+) -> None:
+    """The encoder is lossless here, so what comes out of the file is what went into the encoder."""
+    face = make_video(name, frames=45, faces=lambda index: not 8 <= index < 15, **video)
+    report = run(face, make_wav(seconds=1.4), keep_tail=True)
+    assert (report.frames, report.driven_frames) == (45, 28)
+    touched = 0
+    for index, (before, after) in enumerate(zip(planes(face), planes(out), strict=True)):
+        found = None if 8 <= index < 15 or index >= 35 else disc_tracker.track(Picture.of(before))
+        for old, new, inside in zip(arrays(before), arrays(after), squares(before, found), strict=True):
+            assert np.array_equal(old[~inside], new[~inside]), f"frame {index}"
+            touched += not np.array_equal(old, new)
+    assert touched > 45
+
+
+def planes(path: Path) -> list[I420Frame]:
+    with av.open(str(path)) as container:
+        return [
+            I420Frame(
+                *(
+                    np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, -1)[:, : plane.width]
+                    for plane in frame.planes
+                )
+            )
+            for frame in container.decode(video=0)
+        ]
+
+
+def arrays(frame: I420Frame) -> list[np.ndarray]:
+    return [frame.y, frame.u, frame.v]
+
+
+def squares(frame: I420Frame, face: Face | None) -> list[np.ndarray]:
+    """Which samples of each plane lie in the crop square of the face; none without one."""
+    if face is None:
+        return [np.zeros(plane.shape, bool) for plane in arrays(frame)]
+    chroma, _ = frame.spec.chroma_transforms(face.transform)
+    inside = []
+    for plane, transform in zip(arrays(frame), (face.transform, chroma, chroma), strict=True):
+        y, x = np.indices(plane.shape)
+        position = np.stack([x, y], axis=-1) @ transform[:, :2].T + transform[:, 2]
+        # A quarter of a crop px more than the square: chroma's siting is the codec's own.
+        inside.append(((position >= -0.75) & (position <= CropSpec().size_px - 0.25)).all(axis=-1))
+    return inside
+
+
+def test_an_odd_video_keeps_its_luma(run: Sync, make_video: MakeFile, make_wav: MakeFile, out: Path) -> None:
+    face = make_video("odd.mkv", 25, (161, 121), codec="ffv1", faces=lambda index: index < 5)
+    run(face, make_wav())
+    with av.open(str(out)) as container:
+        written = [frame.to_ndarray()[0] for frame in container.decode(video=0)]
+    assert all(np.array_equal(old.y, new) for old, new in list(zip(planes(face), written, strict=True))[5:])
+
+
+class StillTracker:
+    """Sees the same face in every frame and needs no memory for it."""
+
+    def __init__(self, face: Face) -> None:
+        self._face = face
+
+    def track(self, picture: Picture) -> Face:
+        return self._face
+
+    def reset(self) -> None:
+        return
+
+
+@pytest.mark.parametrize("kind", ["video", "image"])
+def test_no_frame_needs_new_memory(
+    bundle: Bundle, make_video: MakeFile, make_wav: MakeFile, out: Path, disc_tracker: object, kind: str
+) -> None:
+    """From decoder to encoder nothing of a frame's size is allocated by Python or numpy; FFmpeg's own is not seen."""
+    face = make_video(frames=60, size=(640, 480))
+    first = planes(face)[0]
+    tracker = StillTracker(disc_tracker.track(Picture.of(first)))
+    if kind == "image":
+        face = face.with_name("face.png")
+        cv2.imwrite(str(face), Picture.of(first).resized(Box(0, 0, 640, 480), 640, 480))
+    grown: list[int] = []
+
+    def measure(_: Progress) -> None:
+        now, peak = tracemalloc.get_traced_memory()
+        grown.append(peak - now)
+        tracemalloc.reset_peak()
+
+    tracemalloc.start()
+    try:
+        sync(SyncJob(face, make_wav(seconds=2.4), out, encoder=LOSSLESS), bundle, measure, tracker=tracker)
+    finally:
+        tracemalloc.stop()
+    assert len(grown) == 60
+    assert max(grown[30:]) < 640 * 480 // 4  # a plane of chroma
 
 
 @pytest.mark.parametrize(

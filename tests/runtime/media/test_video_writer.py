@@ -11,8 +11,11 @@ import pytest
 
 from lipforge.kernels.errors import InputError
 from lipforge.runtime.media.audio_reader import AudioInfo
+from lipforge.runtime.media.frame_pool import FramePool
+from lipforge.runtime.media.pingpong import PingPong
 from lipforge.runtime.media.video_info import ColourTags, VideoInfo, probe_video
 from lipforge.runtime.media.video_writer import EncoderOptions, VideoWriter
+from lipforge.runtime.picture import Picture
 
 FRAMES, FLASH = 60, 20
 
@@ -22,6 +25,7 @@ def info(width: int = 64, height: int = 48, fps: Fraction = Fraction(25), **chan
         "time_base": Fraction(1, 90_000),
         "pixel_aspect": Fraction(1),
         "colours": ColourTags(),
+        "siting": "left",
         "quarter_turns": 0,
         "frames": 0,
     }
@@ -89,17 +93,48 @@ def test_size_aspect_and_colour_tags_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tags", [ColourTags(), ColourTags(1, 1, 1, 1), ColourTags(6, 6, 6, 2), ColourTags(9, 9, 1, 1)])
 def test_colours_survive_the_way_there_and_back(tmp_path: Path, tags: ColourTags) -> None:
-    from lipforge.runtime.media.video_reader import VideoReader
-
     path = tmp_path / "out.mp4"
     writer = VideoWriter(path, "mp4", info(colours=tags), AudioInfo(16_000, 1, 0.0), EncoderOptions(crf=1))
     picture = np.empty((48, 64, 3), np.uint8)
     picture[:] = (40, 90, 200)
     writer.write(picture, Fraction(0), np.zeros((640, 1), np.float32))
     writer.close()
-    reader = VideoReader(path)
-    read = reader.picture(next(iter(reader.frames())).frame)
-    assert np.abs(read.astype(int) - picture).max() <= 3
+    read = Picture.of(next(iter(PingPong(path))).frame.planes)
+    assert np.abs(read.resized(read.whole, 64, 48).astype(int) - picture).max() <= 3
+
+
+@pytest.mark.parametrize("range_tag", [0, 1, 2])
+def test_frames_reach_the_encoder_byte_for_byte(tmp_path: Path, range_tag: int) -> None:
+    path, video = tmp_path / "out.mp4", info(70, 46, colours=ColourTags(1, 1, 1, range_tag))
+    random = np.random.default_rng(0)
+    pool = FramePool(70, 46, video.yuv_spec)
+    writer = VideoWriter(path, "mp4", video, AudioInfo(16_000, 1, 0.0), EncoderOptions(crf=0, preset="ultrafast"))
+    written = []
+    for index in range(30):
+        frame = pool.take()
+        for plane in (frame.planes.y, frame.planes.u, frame.planes.v):
+            plane[:] = random.integers(0, 256, plane.shape)
+        written.append(frame.encodable.to_ndarray(format="yuv420p"))
+        writer.write(frame.encodable, index / video.fps, np.zeros((640, 1), np.float32))
+        pool.give_back(frame)
+    writer.close()
+    with av.open(str(path)) as container:
+        read = [frame.to_ndarray(format="yuv420p") for frame in container.decode(video=0)]
+    assert np.array_equal(read, written)
+
+
+def test_an_odd_picture_keeps_its_luma(tmp_path: Path) -> None:
+    path, video = tmp_path / "out.mp4", info(65, 47)
+    frame = FramePool(65, 47, video.yuv_spec).take()
+    frame.planes.y[:] = np.random.default_rng(0).integers(0, 256, (47, 65))
+    frame.planes.u[:], frame.planes.v[:] = 90, 170
+    writer = VideoWriter(path, "mp4", video, AudioInfo(16_000, 1, 0.0), EncoderOptions(crf=0, preset="ultrafast"))
+    writer.write(frame.encodable, Fraction(0), np.zeros((640, 1), np.float32))
+    writer.close()
+    with av.open(str(path)) as container:
+        y, u, v = next(container.decode(video=0)).to_ndarray(format="yuv444p")
+    assert np.array_equal(y, frame.planes.y)
+    assert (np.unique(u), np.unique(v)) == (90, 170)
 
 
 def test_a_path_that_cannot_be_written_is_an_input_error(tmp_path: Path) -> None:
