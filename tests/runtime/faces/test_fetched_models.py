@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lipforge.kernels.spec import CropSpec, LipSpec
+from lipforge.kernels.yuv import I420Frame, YuvSpec
 from lipforge.runtime.faces import FaceTracker, NeutralLips
 from lipforge.runtime.faces.detector import FaceDetector
 from lipforge.runtime.faces.similarity import apply_affine
@@ -61,6 +62,21 @@ def test_lips_are_where_lips_are(tracker: FaceTracker, picture: NDArray[np.uint8
     right, left = face.lips[0], face.lips[10]
     assert right[0] < 45 < 51 < left[0]
     assert face.pose.frontal > 0.9
+
+
+def test_planes_show_the_same_face(tracker: FaceTracker, picture: NDArray[np.uint8]) -> None:
+    even = np.ascontiguousarray(picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2])
+    packed = cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420).reshape(-1)
+    height, width = even.shape[:2]
+    luma, *chroma = np.split(packed, [height * width, height * width * 5 // 4])
+    small = [plane.reshape(height // 2, width // 2) for plane in chroma]
+    planes = I420Frame(luma.reshape(height, width), *small, YuvSpec("bt601", False, "centre"))
+    from_image = tracker.track(even)
+    tracker.reset()
+    from_planes = tracker.track(planes)
+    assert from_image is not None
+    assert from_planes is not None
+    assert np.hypot(*(from_planes.lips - from_image.lips).T).mean() < 0.3
 
 
 @pytest.mark.parametrize("zoom", [0.25, 0.4, 1.0])

@@ -46,6 +46,25 @@ def test_a_region_may_hang_over_the_frame() -> None:
     np.testing.assert_allclose(landmarks[0, :2], (20, 30), atol=1.0)
 
 
+@pytest.mark.parametrize("angle", [0.0, 0.7])
+def test_what_lies_beyond_the_frame_is_black(angle: float) -> None:
+    seen: list[NDArray[np.uint8]] = []
+
+    def network(image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        seen.append(image.copy())
+        return SpotNetwork()(image)
+
+    white = Picture.of(np.full((300, 400, 3), 255, np.uint8))
+    region = FaceRegion(np.array([0.0, 150.0]), 192.0, angle)
+    FaceMesh(network)(white, region)
+    FaceMesh(network)(white, FaceRegion(np.array([200.0, 150.0]), 192.0, angle))
+    rows, columns = np.mgrid[:INPUT_PX, :INPUT_PX] - (INPUT_PX - 1) / 2
+    x = np.cos(angle) * columns - np.sin(angle) * rows
+    assert (seen[0][x < -1] == 0).all()
+    assert (seen[0][x > 0] == 255).all()
+    assert (seen[1] == 255).all()
+
+
 @pytest.mark.parametrize("size", [(1, 1), (3, 2000)])
 def test_odd_frames_do_no_harm(size: tuple[int, int]) -> None:
     frame = np.full((*size, 3), 255, np.uint8)

@@ -10,6 +10,7 @@ import pytest
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.kernels.spec import CropSpec, LipSpec
+from lipforge.kernels.yuv import I420Frame
 from lipforge.runtime.faces import FaceTracker
 from lipforge.runtime.faces.detector import Detection
 
@@ -30,6 +31,17 @@ def test_what_a_face_holds(world: Any, maker: SimpleNamespace) -> None:
     assert face.score == pytest.approx(0.99)
     np.testing.assert_allclose(face.lips, maker.face_of(maker.pose_at(yaw=10)).lips, atol=1e-3)
     np.testing.assert_allclose(face.pose.rotation, maker.pose_at(yaw=10).rotation, atol=1e-4)
+
+
+def test_planes_are_tracked_as_images_are(world: Any, maker: SimpleNamespace) -> None:
+    world.poses = [maker.pose_at(x=610, y=450)]
+    half = np.zeros((240, 320), np.uint8)
+    planes = I420Frame(FRAME[..., 0].copy(), half, half.copy())
+    found = [tracker_for(world).track(pixels) for pixels in (FRAME, planes)]
+    assert all(face is not None for face in found)
+    np.testing.assert_array_equal(found[0].lips, found[1].lips)
+    world.poses = [maker.pose_at(x=650, y=450)]  # the eyes' middle lies outside
+    assert tracker_for(world).track(planes) is None
 
 
 def test_one_search_serves_a_whole_shot(world: Any, maker: SimpleNamespace) -> None:

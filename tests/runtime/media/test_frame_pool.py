@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import av
+import cv2
 import numpy as np
 import pytest
 from av.filter import Graph
@@ -26,6 +27,21 @@ def test_planes_and_frame_are_the_same_memory(size: tuple[int, int]) -> None:
     assert all((plane == 77).all() for plane in planes_of(frame.encodable))
     frame.planes.v[-1, -1] = 5
     assert planes_of(frame.encodable)[2][-1, -1] == 5
+
+
+@pytest.mark.parametrize(
+    ("turn", "quarter_turns"),
+    [(None, 0), (cv2.ROTATE_90_COUNTERCLOCKWISE, 1), (cv2.ROTATE_180, 2), (cv2.ROTATE_90_CLOCKWISE, 3)],
+)
+@pytest.mark.parametrize("size", [(64, 48), (65, 47)])
+def test_planes_are_copied_in_and_turned(turn: int | None, quarter_turns: int, size: tuple[int, int]) -> None:
+    random = np.random.default_rng(0)
+    half = (size[0] + 1) // 2, (size[1] + 1) // 2
+    planes = tuple(random.integers(0, 256, (height, width), np.uint8) for width, height in (size, half, half))
+    frame = FramePool(*(size if quarter_turns % 2 == 0 else size[::-1]), YuvSpec()).take()
+    frame.fill(planes, turn)
+    for plane, given in zip(planes_of(frame.encodable), planes, strict=True):
+        assert np.array_equal(plane, np.rot90(given, quarter_turns))
 
 
 def test_a_frame_comes_back_and_few_are_kept() -> None:
