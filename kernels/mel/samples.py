@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.errors import InputError
-from lipforge.kernels.mel.emphasis import first_bad_sample
+from lipforge.kernels.mel.kernels import first_bad_sample
 from lipforge.kernels.mel.recipe import AnyMelSpec, recipe_of
 
 
