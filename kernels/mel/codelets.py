@@ -28,77 +28,11 @@ from dataclasses import dataclass
 from llvmlite import ir
 from numba.core import cgutils
 
+from lipforge.kernels.mel.shape import MelShape
 from lipforge.kernels.simd.dft import FACTORS, Complex, Slots, dft, multiply
 from lipforge.kernels.simd.logarithm import split_logarithm
 from lipforge.kernels.simd.transpose import COLUMNS, ROWS, transpose_tile
 from lipforge.kernels.simd.vectors import INDEX, Value, VectorCode, codelet
-
-
-@dataclass(frozen=True)
-class MelShape:
-    """All that the vector code must know while it is printed.
-
-    Attributes:
-        lanes: columns in a batch.
-        hop_samples: distance of columns; a multiple of ``2 * second`` and of 8.
-        first: size of the first pass's transforms.
-        second: size of the second pass's transforms.
-        squared: whether bands sum squared amplitudes.
-    """
-
-    lanes: int
-    hop_samples: int
-    first: int
-    second: int
-    squared: bool
-
-    @property
-    def points(self) -> int:
-        """Complex points of the transform."""
-        return self.first * self.second
-
-    @property
-    def overlap(self) -> int:
-        """Blocks that a column needs beyond its first one."""
-        return -(-2 * self.points // self.hop_samples) - 1
-
-    @property
-    def block_row(self) -> int:
-        """Length of a row of blocks: what ``lanes`` columns need, in whole tiles."""
-        return self.lanes + -(-self.overlap // ROWS) * ROWS
-
-    # Where things stand in ``tables`` and ``scratch``, which are one array each: each argument of a compiled function
-    # costs time, and a chunk of a stream has only microseconds.
-
-    @property
-    def rotation_table(self) -> int:
-        """Offset of the rotations between the passes, behind the window of 2 * points."""
-        return 2 * self.points
-
-    @property
-    def split_table(self) -> int:
-        """Offset of the factors of the split, ``-i w^f`` for all points."""
-        return self.rotation_table + 2 * self.points
-
-    @property
-    def level_table(self) -> int:
-        """Offset of floor, scale of the exponent, scale of log(mantissa), offset, lowest, highest."""
-        return self.split_table + 2 * self.points
-
-    @property
-    def weight_table(self) -> int:
-        """Offset of the filters' weights, to the end."""
-        return self.level_table + 6
-
-    @property
-    def block_scratch(self) -> int:
-        """Offset of the blocks, behind the spectrum."""
-        return self.points * 2 * self.lanes
-
-    @property
-    def tile_scratch(self) -> int:
-        """Offset of the sums of all bands, ``lanes`` each; also of the levels of a batch with fewer columns."""
-        return self.block_scratch + self.hop_samples * self.block_row
 
 
 @dataclass(frozen=True)

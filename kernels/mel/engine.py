@@ -9,12 +9,18 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.mel.codelets import MelShape
-from lipforge.kernels.mel.emphasis import emphasise_padded
-from lipforge.kernels.mel.numba_mel import mel_columns
+from lipforge.kernels.mel.kernels import (
+    columns_of,
+    emphasise_chunk,
+    emphasise_plain_chunk,
+    emphasise_plain_padded,
+    plain_columns,
+    whole_of,
+)
 from lipforge.kernels.mel.plan import plan_for
 from lipforge.kernels.mel.recipe import AnyMelSpec, MelRecipe, recipe_of
-from lipforge.kernels.mel.simd_mel import SEGMENT_COLUMNS, Floats, kernel_for, shape_for, tables_for
+from lipforge.kernels.mel.shape import MelShape
+from lipforge.kernels.mel.tables import shape_for, tables_for
 from lipforge.kernels.simd.cpu import native_lanes
 
 ALIGNMENT = 64
@@ -30,6 +36,9 @@ class MelEngine(Protocol):
     spare_samples: int
     """Samples behind the last column that must be readable; what stands there does not matter."""
 
+    emphasise: Callable[..., None]
+    """See ``numba_emphasis.emphasise_chunk``."""
+
     def columns(self, signal: NDArray[Any], first: int, count: int, out: NDArray[np.float32], to: int) -> None:
         """Fill ``out[:, to : to + count]``; column k starts at ``signal[first + k * hop_samples]``."""
 
@@ -42,9 +51,12 @@ class SimdEngine:
 
     dtype: np.dtype[Any] = np.dtype(np.float32)
 
-    def __init__(self, recipe: MelRecipe, shape: MelShape, tables: Floats, taps: NDArray[np.int64]) -> None:
+    def __init__(
+        self, recipe: MelRecipe, shape: MelShape, tables: NDArray[np.float32], taps: NDArray[np.int64]
+    ) -> None:
+        self.emphasise = emphasise_chunk.function
         self._recipe, self._shape = recipe, shape
-        self._kernel = kernel_for(shape)
+        self._columns, self._whole = columns_of(shape), whole_of(shape)
         self._tables, self._taps = tables, taps
         # Zeros: lanes without a column are computed too, and must not hold numbers that are slow to compute with.
         self._scratch = _aligned_zeros(shape.tile_scratch + recipe.n_mels * shape.lanes)
@@ -52,13 +64,13 @@ class SimdEngine:
 
     def columns(self, signal: NDArray[Any], first: int, count: int, out: NDArray[np.float32], to: int) -> None:
         """See ``MelEngine``."""
-        self._kernel.columns(signal, first, count, self._tables, self._taps, self._scratch, out, to)
+        self._columns.function(signal, first, count, self._tables, self._taps, self._scratch, out, to)
 
     def whole(self, audio: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         """See ``MelEngine``."""
         recipe, shape = self._recipe, self._shape
-        segment = _aligned_zeros((SEGMENT_COLUMNS + shape.overlap + 4) * shape.hop_samples)
-        self._kernel.whole(
+        segment = _aligned_zeros(shape.segment_samples)
+        self._whole.function(
             audio, recipe.preemphasis, recipe.reflect, self._tables, self._taps, self._scratch, segment, out
         )
 
@@ -71,12 +83,13 @@ class PlainEngine:
 
     def __init__(self, spec: AnyMelSpec) -> None:
         self._recipe, self._plan = recipe_of(spec), plan_for(spec)
+        self.emphasise = emphasise_plain_chunk.function
 
     def columns(self, signal: NDArray[Any], first: int, count: int, out: NDArray[np.float32], to: int) -> None:
         """See ``MelEngine``."""
         recipe, plan = self._recipe, self._plan
         part = np.empty((recipe.n_mels, count), np.float32)
-        mel_columns(
+        plain_columns(
             signal[first:],
             recipe.hop_samples,
             plan.window,
@@ -96,7 +109,7 @@ class PlainEngine:
         """See ``MelEngine``."""
         recipe = self._recipe
         padded = np.empty(audio.size + recipe.n_fft)
-        emphasise_padded(audio, -(recipe.n_fft // 2), padded.size, recipe.preemphasis, recipe.reflect, padded)
+        emphasise_plain_padded(audio, -(recipe.n_fft // 2), padded.size, recipe.preemphasis, recipe.reflect, padded)
         self.columns(padded, 0, out.shape[1], out, 0)
 
 

@@ -7,8 +7,8 @@ from math import inf
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.mel.clamp import clamp_columns
 from lipforge.kernels.mel.engine import engine_for
+from lipforge.kernels.mel.kernels import clamp_columns
 from lipforge.kernels.mel.recipe import AnyMelSpec, recipe_of
 from lipforge.kernels.mel.samples import check_length, checked_audio
 

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.errors import InputError
-from lipforge.kernels.mel.emphasis import first_bad_sample
+from lipforge.kernels.mel.kernels import first_bad_sample
 from lipforge.kernels.mel.recipe import AnyMelSpec, recipe_of
 
 
 def checked_audio(audio: Any, first_sample: int = 0) -> NDArray[np.float32]:
-    """Return audio as the compiled loops need it; copied only if it is strided or read-only.
+    """Return audio as the compiled loops need it; copied only if it is strided or misaligned.
 
     Args:
         audio: the argument to check.
@@ -25,8 +25,8 @@ def checked_audio(audio: Any, first_sample: int = 0) -> NDArray[np.float32]:
     if not isinstance(audio, np.ndarray) or audio.dtype != np.float32 or audio.ndim != 1:
         got = f"{audio.dtype.name} {audio.shape}" if isinstance(audio, np.ndarray) else type(audio).__name__
         raise InputError(f"audio must be a float32 array of shape (samples,), mono, in [-1, 1], not {got}.")
-    # For strided or read-only arrays numba would compile everything again.
-    samples: NDArray[np.float32] = audio if audio.flags.carray else audio.copy()
+    flags = audio.flags
+    samples: NDArray[np.float32] = audio if flags.c_contiguous and flags.aligned else audio.copy()
     bad = first_bad_sample(samples)
     if bad >= 0:
         raise InputError(f"audio holds {samples[bad]} at sample {first_sample + bad}; samples must be finite.")

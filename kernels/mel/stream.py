@@ -10,16 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.errors import ConfigError, InputError
-from lipforge.kernels.mel.clamp import clamp_columns
-from lipforge.kernels.mel.emphasis import emphasise_chunk
 from lipforge.kernels.mel.engine import engine_for
+from lipforge.kernels.mel.kernels import clamp_columns, stream_lanes
 from lipforge.kernels.mel.recipe import AnyMelSpec, recipe_of
 from lipforge.kernels.mel.samples import check_length, checked_audio
-from lipforge.kernels.simd.cpu import native_lanes
-
-LARGEST_LANES = 8
-"""Columns that a stream's vector code makes at once, at most. A chunk of 40 ms completes three or four: 16 lanes cost
-more for those than 8 (measured on AVX-512), and 4 lanes save too little over 8 (12 % on AVX2) to compile both."""
 
 PIECE_HOPS = 16
 """A chunk is worked off in pieces of at most this many hops, so that a stream's memory does not depend on the chunks.
@@ -82,7 +76,7 @@ class MelStream:
                 "use dataclasses.replace(spec, clamp='running'), or 'none' and clamp when the signal has ended."
             )
         self.spec = spec
-        self._engine = engine_for(spec, min(native_lanes(), LARGEST_LANES))
+        self._engine = engine_for(spec, stream_lanes())
         self._half = spec.n_fft // 2
         self.reset()
 
@@ -105,7 +99,7 @@ class MelStream:
         out = np.empty((recipe.n_mels, recipe.final_columns(state.samples + size) - done), np.float32)
         while taken < size:
             piece = self._make_room(size - taken)
-            emphasise_chunk(audio, taken, piece, state.previous, recipe.preemphasis, state.signal, state.end)
+            self._engine.emphasise(audio, taken, piece, state.previous, recipe.preemphasis, state.signal, state.end)
             taken += piece
             state.end += piece
             state.samples += piece

@@ -12,7 +12,6 @@ The parts, in reading order:
   makes one callable from compiled code.
 * ``dft``, ``logarithm``, ``transpose``: algorithms written with these operations.
 * ``cpu``: how many lanes this machine has.
-* ``specialise``: copies of one compiled function for several lane counts, each found again in the disk cache.
 
 Rules that keep results the same on every machine and for every lane count:
 

@@ -1,24 +1,39 @@
-"""What the CPU's vector unit can do, as numba compiles for it."""
+"""What the CPU's vector unit can do, as numba compiles for it; found out without numba, whose import takes long."""
 
 from __future__ import annotations
 
 import functools
+import os
 import platform
 
 LANES_OF_FEATURE = (("avx512f", 16), ("avx2", 8))
 """float32 lanes of a register, widest first; SSE and NEON have 4."""
 
 
+def cpu_name() -> str:
+    """Return LLVM's name of the CPU; ``NUMBA_CPU_NAME`` overrides the machine's, as in numba."""
+    from llvmlite import binding
+
+    return os.environ.get("NUMBA_CPU_NAME") or binding.get_host_cpu_name()
+
+
+@functools.lru_cache(maxsize=1)
+def feature_flags() -> str:
+    """Return LLVM's features, ``+avx2,-avx512f,...``; ``NUMBA_CPU_FEATURES`` overrides the machine's, as in numba."""
+    from llvmlite import binding
+
+    chosen = os.environ.get("NUMBA_CPU_FEATURES")
+    if chosen is not None:
+        return chosen
+    if os.environ.get("NUMBA_CPU_NAME", "").lower() == "generic":
+        return ""
+    return str(binding.get_host_cpu_features().flatten())
+
+
 @functools.lru_cache(maxsize=1)
 def cpu_features() -> frozenset[str]:
-    """Return LLVM's names of the features that numba uses; ``NUMBA_CPU_FEATURES`` overrides the machine's."""
-    from llvmlite import binding
-    from numba.core import config
-
-    chosen: str | None = getattr(config, "CPU_FEATURES", None)
-    if chosen is None:
-        return frozenset(name for name, there in binding.get_host_cpu_features().items() if there)
-    return frozenset(name[1:] for name in chosen.split(",") if name.startswith("+"))
+    """Return LLVM's names of the features that kernels may use."""
+    return frozenset(flag[1:] for flag in feature_flags().split(",") if flag.startswith("+"))
 
 
 def native_lanes() -> int:

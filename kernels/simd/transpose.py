@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lipforge.kernels.simd.vectors import Value, VectorCode
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # numba's import takes long, and MelShape asks only for the size of the tile
+    from lipforge.kernels.simd.vectors import Value, VectorCode
 
 ROWS, COLUMNS = 4, 8
 """Shape of the tile: eight samples are one AVX load, four rows one 128-bit store, which every machine has."""

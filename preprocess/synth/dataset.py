@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lipforge.kernels.cache_folder import cache_dir
 from lipforge.kernels.errors import BackendError, InputError
 from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
 from lipforge.preprocess.shards import read_description, shard_name, write_description, write_shard
@@ -143,7 +144,7 @@ _MAKER: list[ClipMaker] = []  # of this worker process; filled by its initialise
 
 def _start_worker(heads: Path, speech: Path | None, seed: int, options: ClipOptions) -> None:
     cv2.setNumThreads(1)
-    head = load_head_data(heads, wheel_assets.cache_dir() / "derived")
+    head = load_head_data(heads, cache_dir() / "derived")
     _MAKER.append(ClipMaker(head, Speaker(speech), make_lip_finder(), seed, options))
 
 

@@ -1,4 +1,4 @@
-"""Python, CPU, memory and the folder that numba keeps compiled kernels in."""
+"""Python, CPU, memory and the folder for compiled kernels."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from lipforge.kernels.cache_folder import CACHE_VARIABLE
 from lipforge.runtime.doctor.finding import Finding
 
 SECTION = "machine"
@@ -50,7 +51,7 @@ def _python() -> Finding:
 
 def _cpu() -> Finding:
     try:
-        from llvmlite import binding  # numba compiles for exactly the features that it reports
+        from llvmlite import binding  # kernels are compiled for exactly the features that it reports
 
         level = cpu_level(dict(binding.get_host_cpu_features()))
     except ImportError:
@@ -98,19 +99,19 @@ def _memory_gib() -> tuple[float | None, float | None]:
 
 
 def _kernel_cache() -> Finding:
-    import lipforge.kernels
+    from lipforge.kernels.catalogue import OPS, state_of
+    from lipforge.kernels.machine_code import store
 
-    candidates = [Path(folder) / "__pycache__" for folder in lipforge.kernels.__path__]
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        candidates.insert(0, Path(os.environ["NUMBA_CACHE_DIR"]))
-    for folder in candidates:
-        if writable(folder):
-            return Finding(SECTION, "kernel cache", "ok", str(folder))
-    # Numba's last resort is a folder below the home directory.
-    if writable(Path.home() / ".cache"):
-        return Finding(SECTION, "kernel cache", "ok", f"{candidates[0]} is read-only; numba uses the home directory")
-    fix = "Set NUMBA_CACHE_DIR to a folder that you may write to; kernels are compiled anew at every start until then."
-    return Finding(SECTION, "kernel cache", "problem", f"{candidates[0]} is read-only", fix)
+    folder = store.folder()
+    if writable(folder):
+        return Finding(SECTION, "kernel cache", "ok", str(folder))
+    if not any(state_of(op).missing for op in OPS):
+        return Finding(SECTION, "kernel cache", "ok", f"{folder}, read-only, and nothing is missing there")
+    fix = (
+        f"Set {CACHE_VARIABLE} to a folder that you may write to, or to one that `lipforge kernels compile` filled on "
+        "this kind of CPU; kernels are compiled anew at every start until then."
+    )
+    return Finding(SECTION, "kernel cache", "problem", f"{folder} is read-only", fix)
 
 
 def writable(folder: Path) -> bool:

@@ -1,10 +1,7 @@
-"""The vector code itself: every lane count, and what the disk cache keeps of it."""
+"""The vector code itself, with every lane count."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -59,21 +56,3 @@ def test_a_column_depends_on_nothing_behind_its_samples(rng):
 )
 def test_other_recipes_take_the_plain_code(spec):
     assert isinstance(engine_for(spec), PlainEngine)
-
-
-@pytest.mark.slow
-def test_a_second_process_finds_the_machine_code_on_disk(tmp_path):
-    """numba never finds closures again; ``specialised`` exists so that it finds these."""
-    program = (
-        "import numpy as np; from lipforge.kernels.mel import MelStream; from lipforge.kernels.spec import MelSpec\n"
-        "s = MelStream(MelSpec()); s.push(np.zeros(2000, np.float32)); c = s._engine._kernel.columns\n"
-        "print(sum(c.stats.cache_hits.values()), sum(c.stats.cache_misses.values()))"
-    )
-    environ = {**os.environ, "PYTHONSAFEPATH": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
-    outputs = [
-        subprocess.run(
-            [sys.executable, "-c", program], capture_output=True, text=True, timeout=300, env=environ, check=True
-        ).stdout.split()
-        for _ in range(2)
-    ]
-    assert outputs == [["0", "1"], ["1", "0"]]

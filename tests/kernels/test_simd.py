@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numba
 import numpy as np
 import pytest
 from llvmlite import ir
 from numba.core.errors import NumbaError
 
-from lipforge.kernels.simd.cpu import cpu_features, native_lanes
 from lipforge.kernels.simd.dft import FACTORS, Slots, dft
 from lipforge.kernels.simd.logarithm import split_logarithm
-from lipforge.kernels.simd.specialise import source_digest
 from lipforge.kernels.simd.transpose import transpose_tile
 from lipforge.kernels.simd.vectors import INDEX, VectorCode, codelet
 
@@ -78,21 +80,26 @@ def test_a_codelet_with_too_few_arguments_is_not_compiled():
         numba.njit(lambda source: twice(source, source))(np.zeros(8, np.float32))
 
 
-def test_lanes_follow_the_features_that_numba_uses(monkeypatch):
-    from numba.core import config
-
-    for features, lanes in (("+sse2,-avx2", 4), ("+avx2,+fma", 8), ("+avx2,+avx512f", 16)):
-        monkeypatch.setattr(config, "CPU_FEATURES", features, raising=False)
-        cpu_features.cache_clear()
-        assert native_lanes() == lanes
-    monkeypatch.undo()
-    cpu_features.cache_clear()
-
-
-def test_a_changed_source_has_another_digest(tmp_path):
-    path = tmp_path / "codelets.py"
-    path.write_text("a = 1\n")
-    before = source_digest(str(path))
-    assert source_digest(str(path)) == before
-    path.write_text("a = 2\n")
-    assert source_digest(str(path)) != before
+@pytest.mark.parametrize(
+    ("variables", "lanes"),
+    [
+        ({"NUMBA_CPU_FEATURES": "+sse2,-avx2"}, 4),
+        ({"NUMBA_CPU_FEATURES": "+avx2,+fma"}, 8),
+        ({"NUMBA_CPU_FEATURES": "+avx2,+avx512f"}, 16),
+        ({"NUMBA_CPU_NAME": "generic"}, 4),
+        ({}, None),
+    ],
+)
+def test_name_features_and_lanes_are_those_that_numba_uses(variables, lanes):
+    program = """
+from numba.core.registry import cpu_target
+from lipforge.kernels.simd.cpu import cpu_name, feature_flags, native_lanes
+codegen = cpu_target.target_context.codegen()
+assert codegen._get_host_cpu_name() == cpu_name()
+assert codegen._get_host_cpu_features() == feature_flags(), feature_flags()
+print(native_lanes())
+"""
+    command = [sys.executable, "-P", "-c", program]
+    environ = {**os.environ, **variables}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=True)
+    assert lanes is None or int(done.stdout) == lanes

@@ -18,15 +18,25 @@ TIMEOUT_S = 280
 HOPPER_SHARED_BYTES = 227 * 1024
 
 
-@pytest.mark.parametrize("op", ["mel", "crop", "crop_float", "warp"])
-def test_kernel_assembles_for_sm_90(op: str, tmp_path: Path) -> None:
+OPS = ("mel", "crop", "crop_float", "warp")
+
+
+@pytest.fixture(scope="module")
+def assembled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """What came out for each op, from one process: it takes seconds to import torch."""
     # A cache of its own: nothing is taken from an earlier run. The interpreter's kernels cannot be compiled.
-    environ = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "PYTHONSAFEPATH": "1"}
+    cache = tmp_path_factory.mktemp("triton")
+    environ = {**os.environ, "TRITON_CACHE_DIR": str(cache), "PYTHONSAFEPATH": "1"}
     environ.pop("TRITON_INTERPRET", None)
-    command = [sys.executable, str(PROGRAM), op]
+    command = [sys.executable, str(PROGRAM), *OPS]
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    built = json.loads(done.stdout.strip().splitlines()[-1])
+    return dict(zip(OPS, map(json.loads, done.stdout.strip().splitlines()[-len(OPS) :]), strict=True))
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_kernel_assembles_for_sm_90(op: str, assembled: dict[str, dict]) -> None:
+    built = assembled[op]
     assert built["elf"] == b"\x7fELF".hex()
     assert ".target sm_90" in built["ptx"]
     assert built["cubin_bytes"] > 1000

@@ -1,4 +1,4 @@
-"""Compile one op's Triton kernel for sm_90 with the sizes that ship; print what came out as JSON. Needs no GPU."""
+"""Compile ops' Triton kernels for sm_90 with the sizes that ship; print a line of JSON for each. Needs no GPU."""
 
 from __future__ import annotations
 
@@ -93,4 +93,5 @@ def main(op: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    for op in sys.argv[1:]:
+        main(op)

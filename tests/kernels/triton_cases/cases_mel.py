@@ -22,7 +22,15 @@ def speech(samples: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("spec", "samples"),
-    [(REFLECT, 401), (REFLECT, 6399), (REFLECT, 6400), (CONSTANT, 1), (CONSTANT, 7001), (ODD, 127), (ODD, 5000)],
+    [
+        (REFLECT, 401),
+        (CONSTANT, 1),
+        (ODD, 127),
+        pytest.param(REFLECT, 6399, marks=pytest.mark.slow),
+        (REFLECT, 6400),
+        pytest.param(CONSTANT, 7001, marks=pytest.mark.slow),
+        pytest.param(ODD, 5000, marks=pytest.mark.slow),
+    ],
 )
 def test_equals_reference(spec: MelSpec, samples: int) -> None:
     audio = speech(samples)
@@ -33,6 +41,7 @@ def test_equals_reference(spec: MelSpec, samples: int) -> None:
     assert np.abs(mel - reference.log_mel(audio, spec)).max() <= 1e-5
 
 
+@pytest.mark.slow
 def test_agrees_with_the_published_wav2lip_code(golden_mel: dict[str, np.ndarray]) -> None:
     head = golden_mel["head_reflect"]
     audio = golden_mel["head"][:8001]
