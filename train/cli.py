@@ -209,10 +209,11 @@ def export_pth(checkpoint: Path, output: Path, overwrite: bool) -> None:
 
 def _train(config_kind: Any, task_kind: Any, arguments: TrainArguments, open_data: Any = None) -> None:
     from lipforge.kernels.errors import ConfigError
-    from lipforge.train.checkpoint import load_checkpoint, newest_checkpoint
+    from lipforge.train.checkpoint import load_checkpoint
     from lipforge.train.config import load_config
     from lipforge.train.device import open_device, prepare_cpu
     from lipforge.train.loop import Loop, RunOptions
+    from lipforge.train.run_folder import newest_checkpoint
     from lipforge.train.shards import open_dataset
 
     stored = None

@@ -19,10 +19,10 @@ from lipforge.train.checkpoint import (
     build_model,
     load_checkpoint,
     load_training_state,
-    newest_checkpoint,
     save_checkpoint,
 )
 from lipforge.train.published import FPS, OFFSET_FRAMES, TITLES, Published, read_published, to_envelope
+from lipforge.train.run_folder import newest_checkpoint
 
 BLOCK_BYTES = 1 << 20
 IMPORTED = (

@@ -10,12 +10,11 @@ from lipforge.kernels.errors import InputError
 from lipforge.kernels.spec import LipSpec, MelSpec
 from lipforge.train.checkpoint import (
     build_model,
-    delete_old_checkpoints,
     load_checkpoint,
-    newest_checkpoint,
     save_checkpoint,
 )
 from lipforge.train.models.audio2lips import Audio2Lips
+from lipforge.train.run_folder import delete_old_checkpoints, newest_checkpoint
 
 SIZES = {"width": 8, "hidden": 8, "components": 2}
 
