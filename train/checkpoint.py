@@ -203,14 +203,12 @@ def _explained(run: Path, name: str) -> Iterator[None]:
     """Turn a failure to write into one line."""
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
-    except RuntimeError as error:  # torch's writer hides the system's error
-        if not isinstance(error.__cause__ or error.__context__, OSError):
-            raise
-        reason = str(error.__cause__ or error.__context__)
-    else:
         return
+    except (OSError, RuntimeError) as error:  # torch's writer wraps the system's error
+        system = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+        if not isinstance(system, OSError):
+            raise
+        reason = system.strerror or str(system)
     try:
         newest = newest_checkpoint(run)
     except InputError:
