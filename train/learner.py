@@ -67,7 +67,7 @@ class Learner:
         mean = self._ranks.average_gradients(self.network, loss.detach())
         self._scaler.unscale_(self._optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._config.clip_norm or math.inf)
-        total, length = torch.stack([mean.float(), norm.float()]).tolist()
+        total, length = torch.stack([mean.float(), norm.float()]).cpu().tolist()
         return total, length
 
     def step(self, progress: float) -> None:

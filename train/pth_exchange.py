@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.kernels.spec import MelChunkSpec, MelSpec
 from lipforge.train.checkpoint import (
+    TRAINING,
     Checkpoint,
     build_model,
     load_checkpoint,
@@ -117,23 +118,35 @@ def read_weights(path: Path, kind: str) -> Published:
 
 
 def start_from(path: Path, kind: str, network: nn.Module) -> None:
-    """Give a fresh network the weights of a file (``read_weights``).
+    """Give a fresh network the weights of a file (``read_weights``), or of a run that trained it beside its product.
 
     Raises:
         InputError: it holds another kind of network.
         ConfigError: it holds one of other sizes.
     """
+    weights = _trained_beside(path, kind)
     try:
-        network.load_state_dict(read_weights(path, kind).state_dict)
+        network.load_state_dict(read_weights(path, kind).state_dict if weights is None else weights)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise ConfigError(f"{path}: has other sizes than model.* of this run: {first}") from error
 
 
+def _trained_beside(path: Path, kind: str) -> dict[str, Tensor] | None:
+    """Return a checkpoint's weights of a network that is not its product: a critic stands in ``training.pt``."""
+    if path.is_file() and path.suffix == ".pth":
+        return None
+    checkpoint = load_checkpoint(path)
+    if checkpoint.kind == kind or not (checkpoint.path / TRAINING).is_file():
+        return None
+    learners = load_training_state(checkpoint.path).get("learners", {})
+    return learners[kind]["network"] if kind in learners else None
+
+
 def _as_published(checkpoint: Checkpoint) -> Published:
     network = build_model(checkpoint)  # refuses weights that do not fit
     imported: dict[str, Any] = {}
-    if (checkpoint.path / "training.pt").is_file():
+    if (checkpoint.path / TRAINING).is_file():
         imported = load_training_state(checkpoint.path).get(IMPORTED, {})
     hears = checkpoint.kind in OFFSET_FRAMES
     return Published(

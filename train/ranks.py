@@ -162,8 +162,9 @@ def joined(ranks: Ranks, device: torch.device) -> Iterator[None]:
         yield
         return
     try:
-        kinds = dict.fromkeys(("cpu", device.type))
-        backends = ",".join(f"{kind}:{distributed.get_default_backend_for_device(kind)}" for kind in kinds)
+        backends = distributed.get_default_backend_for_device("cpu")
+        if device.type != "cpu":
+            backends = f"cpu:{backends},{device.type}:{distributed.get_default_backend_for_device(device.type)}"
         distributed.init_process_group(backends, rank=ranks.rank, world_size=ranks.size, timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
