@@ -39,7 +39,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_killed_while_files_change(results: dict[str, Any]) -> None:
-    """Every rename, new folder, opened and deleted file in turn is the last; the resumed run equals the unbroken one."""
+    """Renames, new folders, opened and deleted files in turn are the last; the resumed run equals the unbroken one."""
     found = results["killed_at_some_file_operations"]
     assert found["wrong"] == {}
     assert found["killed"] >= 10

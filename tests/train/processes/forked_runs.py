@@ -7,6 +7,7 @@ One process imports torch once, and forks every run from there: starting a proce
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import io
@@ -161,10 +162,8 @@ def killed_at_random_moments(root: Path) -> dict[str, Any]:
             tries += 1
             process = fork(lambda run=run: train(run))
             time.sleep(chance.uniform(0.1, 1.1) * length_s)
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             code = wait(process)
             killed += code == -signal.SIGKILL
         if facts(run) != whole:
@@ -193,7 +192,8 @@ def two_ranks(work: Callable[[Ranks], Any]) -> list[Any]:
     codes = [wait(process) for process in processes]
     for _, writing in pipes:
         os.close(writing)
-    return [json.loads(os.read(reading, 1 << 16)) if not code else code for (reading, _), code in zip(pipes, codes)]
+    said = [os.read(reading, 1 << 16) for reading, _ in pipes]
+    return [code if code else json.loads(text) for code, text in zip(codes, said, strict=True)]
 
 
 def weights(run: Path) -> torch.Tensor:
@@ -219,7 +219,10 @@ def two_ranks_equal_one(root: Path) -> dict[str, Any]:
     two_ranks(apart)
     one = weights(root / "one")
     names = ("parts", "two", "two-parts", "apart")
-    logs = {name: [json.loads(s) for s in (root / name / "metrics.jsonl").read_text().splitlines()] for name in ("one", "two")}
+    logs = {
+        name: [json.loads(s) for s in (root / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    }
     return {
         "moved": float((one - begin).abs().max()),
         "difference": {name: float((weights(root / name) - one).abs().max()) for name in names},
@@ -249,7 +252,10 @@ def two_ranks_resume(root: Path) -> dict[str, Any]:
     stopped = two_ranks(stop)
     two_ranks(lambda ranks: train(root / "stopped", CONFIG, ranks).step)
     again = facts(root / "stopped")
-    return {"stopped": stopped, "different": [name for name in whole if name != "folders" and whole[name] != again[name]]}
+    return {
+        "stopped": stopped,
+        "different": [name for name in whole if name != "folders" and whole[name] != again[name]],
+    }
 
 
 def two_ranks_meet_a_bad_batch(root: Path) -> dict[str, Any]:
