@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+BLOCK_BYTES = 1 << 20
 PART, OLD = ".part", ".old"
 """Endings of hidden names: what is being written, and what is being replaced or deleted."""
 
@@ -105,6 +106,15 @@ def clear_leftovers(parent: Path, pattern: str) -> None:
             shutil.rmtree(part)
         else:
             part.unlink()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the hexadecimal sha256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

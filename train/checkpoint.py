@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from lipforge.kernels.errors import InputError, LipforgeError
 from lipforge.kernels.spec import Spec
-from lipforge.train.atomic_folder import new_folder, write_file
+from lipforge.train.atomic_folder import file_sha256, new_folder, write_file
 from lipforge.train.models import build_network
 from lipforge.train.provenance import versions
 from lipforge.train.run_folder import (
@@ -35,7 +34,6 @@ WEIGHTS, OLD_WEIGHTS = "model.safetensors", "model.pt"
 """Files of the weights: since schema 2, and of schema 1."""
 
 HEADER, TRAINING = "checkpoint.json", "training.pt"
-BLOCK_BYTES = 1 << 20
 SpecT = TypeVar("SpecT", bound=Spec)
 
 
@@ -264,16 +262,8 @@ def _check_file(folder: Path, name: str, header: dict[str, Any]) -> None:
     if size != known["bytes"]:
         what = "cut short" if size < int(known["bytes"]) else "changed"
         raise InputError(f"{path}: {what}: {size} bytes instead of {known['bytes']}; {_instead(folder)}.")
-    if _sha256(path) != known["sha256"]:
+    if file_sha256(path) != known["sha256"]:
         raise InputError(f"{path}: damaged, its checksum is another one; {_instead(folder)}.")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _load_pickled(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from dataclasses import replace
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.kernels.spec import MelChunkSpec, MelSpec
+from lipforge.train.atomic_folder import file_sha256
 from lipforge.train.checkpoint import (
     TRAINING,
     Checkpoint,
@@ -25,7 +25,6 @@ from lipforge.train.checkpoint import (
 from lipforge.train.published import FPS, OFFSET_FRAMES, TITLES, Published, read_published, to_envelope
 from lipforge.train.run_folder import newest_checkpoint
 
-BLOCK_BYTES = 1 << 20
 IMPORTED = (
     "imported"  # key in checkpoint.json: where it came from; in training.pt: what only the published code can use
 )
@@ -62,7 +61,7 @@ def import_pth(file: Path, run: Path, offset_frames: int | None = None) -> tuple
         "specs": _specs(published),
         "config": {},
         "dataset": {"fps": FPS},
-        IMPORTED: {"file": file.name, "sha256": _sha256(file)},
+        IMPORTED: {"file": file.name, "sha256": file_sha256(file)},
     }
     training = {IMPORTED: {"optimizer": published.optimizer, "global_epoch": published.epoch}}
     return save_checkpoint(run, header, published.state_dict, training), published
@@ -166,11 +165,3 @@ def _specs(published: Published) -> dict[str, dict[str, Any]]:
         return {}
     chunk = MelChunkSpec(offset_frames=published.offset_frames)
     return {"mel": MelSpec().to_dict(), "mel_chunk": chunk.to_dict()}
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

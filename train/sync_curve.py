@@ -72,7 +72,7 @@ def draw_curve(curve: dict[int, Estimate]) -> Tensor:
         cv2.fillPoly(canvas, [_place(ends, reach)], BAND)
     cv2.polylines(canvas, [_place([(s, curve[s]) for s in shifts], reach)], False, LINE, 2, cv2.LINE_AA)
     best = max(shifts, key=lambda shift: float(curve[shift]))
-    _write(canvas, f"cosine over shift of the sound, frames; peak {curve[best]:.3f} at {best:+d}", (MARGIN_PX, 16))
+    _write(canvas, f"cosine over shift of the sound, frames; peak {curve[best]:.3f} at {best}", (MARGIN_PX, 16))
     return torch.from_numpy(canvas).permute(2, 0, 1).float() / 255.0
 
 
