@@ -9,6 +9,7 @@ from lipforge.kernels.errors import MissingPackageError
 
 EXTRA_OF = {
     "torch": "train,export",  # whoever needs it for one needs the other next
+    "safetensors": "train,export",
     "omegaconf": "train",
     "tensorboard": "train",
     "onnx": "export",

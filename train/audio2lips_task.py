@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from lipforge.train.clips import Clip, load_clips
 from lipforge.train.config import Audio2LipsConfig, as_plain
 from lipforge.train.device import Device
 from lipforge.train.losses import Audio2LipsLoss
+from lipforge.train.metrics import estimate_correlation, estimate_mean, estimate_ratio
 from lipforge.train.models.audio2lips import Audio2Lips
 from lipforge.train.shards import Dataset
 from lipforge.train.task import Batch, Loss, Networks, Task
@@ -29,6 +31,7 @@ class Audio2LipsTask(Task):
     """
 
     kind = "audio2lips"
+    better = MappingProxyType({"error": "min", "gap_error": "min", "gap_correlation": "max"})
 
     def __init__(self, dataset: Dataset, config: Audio2LipsConfig) -> None:
         self.dataset, self.loop, self.config = dataset, config.loop, as_plain(config)
@@ -71,7 +74,7 @@ class Audio2LipsTask(Task):
             ``error`` and ``gap_error``, mean absolute error of displacements and of the widest opening in head-frame
             units (crop px); ``rest_error``, that of lips that never move; ``gap_correlation`` of the opening over all
             frames; ``closed_share``, how many of the shut frames come out shut; ``velocity_ratio``, predicted over true
-            mean change of the opening between frames (1 is neither jittery nor sluggish).
+            mean change of the opening between frames (1 is neither jittery nor sluggish). All with intervals.
         """
         predictions, truths = [], []
         for clip in self._held_out:
@@ -82,16 +85,18 @@ class Audio2LipsTask(Task):
         gaps = [loss.gaps(clip).amax(-1) for clip in predictions]
         true_gaps = [loss.gaps(clip).amax(-1) for clip in truths]
         predicted, truth, gap, true_gap = (torch.cat(part) for part in (predictions, truths, gaps, true_gaps))
+        of_frame = torch.repeat_interleave(torch.tensor([len(clip) for clip in truths]))
         shut = true_gap < self._closed_gap
-        metrics = {
-            "error": float((predicted - truth).abs().mean()),
-            "rest_error": float(truth.abs().mean()),
-            "gap_error": float((gap - true_gap).abs().mean()),
-            "gap_correlation": _correlation(gap, true_gap),
-            "velocity_ratio": _mean_change(gaps) / max(1e-9, _mean_change(true_gaps)),
+        metrics: dict[str, float] = {
+            "error": estimate_mean((predicted - truth).abs().mean((1, 2)), of_frame),
+            "rest_error": estimate_mean(truth.abs().mean((1, 2)), of_frame),
+            "gap_error": estimate_mean((gap - true_gap).abs(), of_frame),
+            "gap_correlation": estimate_correlation(gap, true_gap, of_frame),
+            "velocity_ratio": estimate_ratio(_changes(gaps), _changes(true_gaps).clamp_min(1e-12)),
         }
         if shut.any():
-            metrics["closed_share"] = float((gap[shut] < 2.0 * self._closed_gap).float().mean())
+            closed = (gap[shut] < 2.0 * self._closed_gap).float()
+            metrics["closed_share"] = estimate_mean(closed, of_frame[shut])
         return metrics
 
 
@@ -100,10 +105,6 @@ def _spread_frames(clips: list[Clip]) -> Tensor:
     return torch.from_numpy(lips[:: max(1, len(lips) // SHAPE_FRAMES)].copy())
 
 
-def _correlation(a: Tensor, b: Tensor) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    return float((a * b).sum() / (a.norm() * b.norm()).clamp_min(1e-9))
-
-
-def _mean_change(clips: list[Tensor]) -> float:
-    return float(torch.cat([clip.diff().abs() for clip in clips]).mean())
+def _changes(clips: list[Tensor]) -> Tensor:
+    """Return the sum of absolute changes between frames of each clip, float32 (clips,)."""
+    return torch.stack([clip.diff().abs().sum() for clip in clips])

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import sys
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
 from torch import Tensor, nn
 
-from lipforge.kernels.errors import InputError
+from lipforge.kernels.errors import InputError, LipforgeError
 from lipforge.kernels.spec import Spec
+from lipforge.train.atomic_folder import file_sha256, new_folder, write_file
 from lipforge.train.models import build_network
+from lipforge.train.provenance import versions
+from lipforge.train.run_folder import (
+    BEST,
+    LAST,
+    best_checkpoint,
+    checkpoint_name,
+    newest_checkpoint,
+    point_at_last,
+    whole_checkpoints,
+)
 
-SCHEMA = 1
+SCHEMA = 2
+WEIGHTS, OLD_WEIGHTS = "model.safetensors", "model.pt"
+"""Files of the weights: since schema 2, and of schema 1."""
+
+HEADER, TRAINING = "checkpoint.json", "training.pt"
 SpecT = TypeVar("SpecT", bound=Spec)
 
 
@@ -34,8 +49,9 @@ class Checkpoint:
         specs: the recipes as dicts (docs/formats.md lists them).
         config: the resolved training configuration.
         dataset: ``fps``, ``samples`` and ``fingerprint`` of the data it was trained on.
-        versions: versions of lipforge, python and torch that wrote it.
+        versions: versions of lipforge, python and torch that wrote it, and its git revision if it had one.
         state_dict: weights, on the CPU.
+        metrics: of the last validation up to this step: ``value``, ``low`` and ``high`` by name.
     """
 
     path: Path
@@ -47,6 +63,7 @@ class Checkpoint:
     dataset: dict[str, Any]
     versions: dict[str, str]
     state_dict: dict[str, Tensor]
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def spec(self, name: str, kind: type[SpecT]) -> SpecT:
         """Return one recipe as its dataclass.
@@ -61,18 +78,13 @@ class Checkpoint:
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint folder, or the newest one of a run folder.
+    """Read a checkpoint folder, the newest one of a run folder, or the one that ``last.json`` or ``best.json`` names.
 
     Raises:
-        InputError: the path is no checkpoint, is incomplete or was written by another version.
+        InputError: the path is no checkpoint, is damaged or was written by another version.
     """
     folder = resolve_checkpoint(Path(path))
     header = _read_header(folder)
-    state_dict = _load_tensors(folder / "model.pt")
-    if not all(isinstance(value, Tensor) for value in state_dict.values()):
-        raise InputError(
-            f"{folder / 'model.pt'}: holds something else than named tensors; it is no checkpoint's weights."
-        )
     return Checkpoint(
         path=folder,
         kind=str(header["kind"]),
@@ -82,7 +94,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         config=dict(header["config"]),
         dataset=dict(header.get("dataset", {})),
         versions=dict(header["versions"]),
-        state_dict=state_dict,
+        state_dict=_load_weights(folder, header),
+        metrics=dict(header.get("metrics", {})),
     )
 
 
@@ -103,7 +116,7 @@ def build_model(checkpoint: Checkpoint) -> nn.Module:
 
 
 def resolve_checkpoint(path: Path) -> Path:
-    """Return the checkpoint folder that a path means: itself, the one holding the file, or a run's newest.
+    """Return the checkpoint folder that a path means: itself, the one holding the file, or a run's newest or best.
 
     Raises:
         InputError: there is no checkpoint.
@@ -112,33 +125,17 @@ def resolve_checkpoint(path: Path) -> Path:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; {what}.")
     if path.is_file():
-        if path.name not in ("checkpoint.json", "model.pt", "last.json"):
+        if path.name == BEST and (best := best_checkpoint(path.parent)) is not None:
+            return best
+        if path.name not in (HEADER, WEIGHTS, OLD_WEIGHTS, TRAINING, LAST):
             raise InputError(f"{path}: is a file and no checkpoint; {what}.")
         path = path.parent
     newest = newest_checkpoint(path)
     if newest is not None:
         return newest
-    if not (path / "checkpoint.json").is_file():
-        raise InputError(f"{path}: no checkpoint.json and no last.json in it; {what}.")
+    if not (path / HEADER).is_file():
+        raise InputError(f"{path}: no {HEADER} and no {LAST} in it; {what}.")
     return path
-
-
-def newest_checkpoint(run: Path) -> Path | None:
-    """Return the newest whole checkpoint of a run folder, or None if there is none yet.
-
-    Raises:
-        InputError: ``last.json`` is unreadable or names a folder that is gone.
-    """
-    pointer = run / "last.json"
-    if not pointer.is_file():
-        return None
-    try:
-        folder = run / str(json.loads(pointer.read_text(encoding="utf-8"))["checkpoint"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{pointer}: not readable ({error!r}); name the step-XXXXXXXX folder itself.") from error
-    if not (folder / "checkpoint.json").is_file():
-        raise InputError(f"{pointer}: names {folder.name}, which is not there; name a step-XXXXXXXX folder itself.")
-    return folder
 
 
 def load_training_state(folder: Path) -> dict[str, Any]:
@@ -147,7 +144,8 @@ def load_training_state(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: it is missing or damaged.
     """
-    return _load_tensors(folder / "training.pt")
+    _check_file(folder, TRAINING, _read_header(folder))
+    return _load_pickled(folder / TRAINING)
 
 
 def save_checkpoint(run: Path, header: dict[str, Any], weights: dict[str, Tensor], training: dict[str, Any]) -> Path:
@@ -155,35 +153,27 @@ def save_checkpoint(run: Path, header: dict[str, Any], weights: dict[str, Tensor
 
     Args:
         run: run folder.
-        header: ``kind``, ``step``, ``model``, ``specs``, ``config``, ``dataset``.
+        header: ``kind``, ``step``, ``model``, ``specs``, ``config``, ``dataset``, and ``metrics`` if there are any.
         weights: weights to deploy; copied to the CPU, because an NPU's tensors load nowhere else.
         training: what ``load_training_state`` is to return.
+
+    Raises:
+        LipforgeError: the disk is full or the folder not writable; earlier checkpoints are as they were.
     """
-    name = f"step-{int(header['step']):08d}"
-    temporary, final = run / f".{name}.{os.getpid()}.part", run / name
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    try:
-        torch.save(on_cpu(weights), temporary / "model.pt")
-        torch.save(on_cpu(training), temporary / "training.pt")
-        header = {"schema": SCHEMA, **header, "versions": _versions()}
-        (temporary / "checkpoint.json").write_text(json.dumps(header, indent=1), encoding="utf-8")
-        for file in temporary.iterdir():
-            _sync(file)
-        if final.exists():  # the same step of this run, written by an earlier attempt
-            shutil.rmtree(final)
-        temporary.rename(final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    _replace_text(run / "last.json", json.dumps({"schema": SCHEMA, "checkpoint": name}))
+    final = run / checkpoint_name(int(header["step"]))
+    with _explained(run, final.name):
+        with new_folder(final) as folder:
+            files = {
+                WEIGHTS: write_file(folder / WEIGHTS, lambda f: f.write(safetensors.save(_apart(weights)))),
+                TRAINING: write_file(
+                    folder / TRAINING, lambda file: torch.save(on_cpu(training), cast(IO[bytes], file))
+                ),
+            }
+            sums = {name: {"bytes": file.size, "sha256": file.sha256} for name, file in files.items()}
+            whole = {"schema": SCHEMA, **header, "files": sums, "versions": header.get("versions") or versions()}
+            write_file(folder / HEADER, lambda file: file.write(json.dumps(whole, indent=1).encode("utf-8")))
+        point_at_last(run, final.name)
     return final
-
-
-def delete_old_checkpoints(run: Path, keep: int) -> None:
-    """Delete all but the newest ``keep`` checkpoints of a run; 0 keeps all."""
-    folders = sorted(folder for folder in run.glob("step-*") if (folder / "checkpoint.json").is_file())
-    for folder in folders[:-keep] if keep else []:
-        shutil.rmtree(folder)
 
 
 def on_cpu(value: Any) -> Any:
@@ -195,27 +185,93 @@ def on_cpu(value: Any) -> Any:
     return [on_cpu(inner) for inner in value] if isinstance(value, list) else value
 
 
+def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights as safetensors wants them: on the CPU, in plain order, none sharing memory with another."""
+    seen, apart = set[int](), dict[str, Tensor]()
+    for name, value in weights.items():
+        plain = value.detach().cpu().contiguous()
+        place = plain.untyped_storage().data_ptr()
+        apart[name] = plain.clone() if place in seen or plain.untyped_storage().nbytes() != plain.nbytes else plain
+        seen.add(place)
+    return apart
+
+
+@contextmanager
+def _explained(run: Path, name: str) -> Iterator[None]:
+    """Turn a failure to write into one line."""
+    try:
+        yield
+        return
+    except (OSError, RuntimeError) as error:  # torch's writer wraps the system's error
+        system = error if isinstance(error, OSError) else error.__cause__ or error.__context__
+        if not isinstance(system, OSError):
+            raise
+        reason = system.strerror or str(system)
+    try:
+        newest = newest_checkpoint(run)
+    except InputError:
+        newest = None
+    kept = f"{newest.name} is whole" if newest is not None else "there is no earlier one"
+    raise LipforgeError(
+        f"{run}: checkpoint {name} could not be written ({reason}); {kept}. Make room or make the folder writable, "
+        "then go on with --resume."
+    )
+
+
 def _read_header(folder: Path) -> dict[str, Any]:
-    path = folder / "checkpoint.json"
+    path = folder / HEADER
     try:
         header = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}); the checkpoint is damaged.") from error
-    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
-        found = header.get("schema") if isinstance(header, dict) else None
-        raise InputError(f"{path}: schema {found}, this version reads {SCHEMA}; use the lipforge that wrote it.")
+        raise InputError(f"{path}: not readable as JSON ({error}); {_instead(folder)}.") from error
+    schema = header.get("schema") if isinstance(header, dict) else None
+    if schema not in (1, SCHEMA):
+        raise InputError(f"{path}: schema {schema}, this version reads 1 and {SCHEMA}; use the lipforge that wrote it.")
     expected = {"kind": str, "step": int, "model": dict, "specs": dict, "config": dict, "versions": dict}
+    if schema == SCHEMA:
+        expected["files"] = dict
     wrong = [key for key, kind in expected.items() if not isinstance(header.get(key), kind)]
     if wrong:
-        raise InputError(f"{path}: keys missing or of the wrong type: {wrong}; the checkpoint is damaged.")
-    return header
+        raise InputError(f"{path}: keys missing or of the wrong type: {wrong}; {_instead(folder)}.")
+    return dict(header)
 
 
-def _load_tensors(path: Path) -> dict[str, Any]:
+def _load_weights(folder: Path, header: dict[str, Any]) -> dict[str, Tensor]:
+    if header["schema"] == 1:
+        state_dict = _load_pickled(folder / OLD_WEIGHTS)
+        if not all(isinstance(value, Tensor) for value in state_dict.values()):
+            raise InputError(f"{folder / OLD_WEIGHTS}: holds something else than named tensors; it has no weights.")
+        return state_dict
+    _check_file(folder, WEIGHTS, header)
+    try:
+        return safetensors.load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{folder / WEIGHTS}: not a safetensors file ({error}); {_instead(folder)}.") from error
+
+
+def _check_file(folder: Path, name: str, header: dict[str, Any]) -> None:
+    """Compare a file with what ``checkpoint.json`` says of it, which schema 1 did not."""
+    path, known = folder / name, header.get("files", {}).get(name)
+    if not path.is_file():
+        raise InputError(f"{path}: missing, the checkpoint is incomplete; {_instead(folder)}.")
+    if header["schema"] == 1:
+        return
+    if not isinstance(known, dict) or not {"bytes", "sha256"} <= set(known):
+        raise InputError(f"{folder / HEADER}: says nothing of {name}; {_instead(folder)}.")
+    size = path.stat().st_size
+    if size != known["bytes"]:
+        what = "cut short" if size < int(known["bytes"]) else "changed"
+        raise InputError(f"{path}: {what}: {size} bytes instead of {known['bytes']}; {_instead(folder)}.")
+    if file_sha256(path) != known["sha256"]:
+        raise InputError(f"{path}: damaged, its checksum is another one; {_instead(folder)}.")
+
+
+def _load_pickled(path: Path) -> dict[str, Any]:
+    """Read what torch saved; ``weights_only`` takes tensors and plain values, and executes nothing."""
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise InputError(f"{path}: missing; the checkpoint is incomplete.") from error
+        raise InputError(f"{path}: missing, the checkpoint is incomplete; {_instead(path.parent)}.") from error
     except Exception as error:  # the unpickler raises anything on a file that is none
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise InputError(f"{path}: not a file that torch saved, or damaged ({reason}).") from error
@@ -224,17 +280,7 @@ def _load_tensors(path: Path) -> dict[str, Any]:
     return loaded
 
 
-def _versions() -> dict[str, str]:
-    return {"lipforge": metadata.version("lipforge"), "python": sys.version.split()[0], "torch": str(torch.__version__)}
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_text(text, encoding="utf-8")
-    _sync(temporary)
-    temporary.replace(path)
+def _instead(folder: Path) -> str:
+    """Say which checkpoints could be used in place of a damaged one."""
+    others = [other.name for other in whole_checkpoints(folder.parent) if other.name != folder.name]
+    return f"use another one: {', '.join(others[-3:])}" if others else "the checkpoint is damaged"

@@ -12,6 +12,16 @@ import click
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
+PATH = click.Path(path_type=Path)
+EXIT_USER_ERROR, EXIT_INTERRUPTED = 2, 130
+
+RANKS = """
+\b
+Several cards, or machines: every rank trains on its rows of the same batch, so loop.batch_size stays as it is.
+  torchrun --standalone --nproc-per-node 8 --no-python lipforge train ...
+"""
+
+
 @dataclass(frozen=True)
 class TrainArguments:
     """The words of a ``lipforge train`` command line."""
@@ -25,6 +35,7 @@ class TrainArguments:
     threads: int | None
     settings: tuple[str, ...]
     start_from: Path | None = None
+    critic_from: Path | None = None
 
 
 @click.group("train")
@@ -32,123 +43,162 @@ def train() -> None:
     """Train a network, or exchange its weights with the published code."""
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
-    path = click.Path(path_type=Path)
-    return _decorated(
-        command,
-        click.option("--data", type=path, required=True, help="Dataset folder (lipforge preprocess synth writes one)."),
-        click.option("--out", type=path, required=True, help="Run folder: checkpoints and TensorBoard files."),
-        *_run_options(),
-    )
+def _option(*names: str, help: str, **settings: Any) -> Decorator:
+    """Return an option whose long names are also taken with underscores, as the published trainers have them."""
+    flags = [flag for name in names for flag in dict.fromkeys((name, "--" + name[2:].replace("-", "_")))]
+    destination = settings.pop("destination", None)
+    decorate: Decorator = click.option(*flags, *([destination] if destination else []), help=help, **settings)
+    return decorate
 
 
-def _published_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Take the published trainers' options too, with underscores or dashes."""
-    path = click.Path(path_type=Path)
-    return _decorated(
-        command,
-        click.option(
-            "--data",
-            "--data-root",
-            "--data_root",
-            "data",
-            type=path,
-            required=True,
-            help="Folder of preprocessed clips: <clip>/<frame>.jpg and audio.wav, filelists/train.txt and val.txt.",
-        ),
-        click.option(
-            "--out",
-            "--checkpoint-dir",
-            "--checkpoint_dir",
-            "out",
-            type=path,
-            required=True,
-            help="Run folder: checkpoints and TensorBoard files.",
-        ),
-        click.option(
-            "--checkpoint-path",
-            "--checkpoint_path",
-            "start_from",
-            type=path,
-            help="Start from these weights: a checkpoint folder or a published .pth file.",
-        ),
-        *_run_options(),
-    )
+DATASET = _option("--data", type=PATH, required=True, help="Dataset folder (`lipforge preprocess synth` writes one).")
+FRAME_FOLDERS = _option(
+    "--data",
+    "--data-root",
+    destination="data",
+    type=PATH,
+    required=True,
+    help="Folder of preprocessed clips: <clip>/<frame>.jpg and audio.wav, filelists/train.txt and val.txt.",
+)
+OUT = "Run folder: checkpoints, TensorBoard files, metrics.jsonl. It has to be new, or see --resume."
+START_FROM = _option(
+    "--checkpoint-path",
+    destination="start_from",
+    type=PATH,
+    help="Begin with these weights, at step 0 and with a fresh optimiser: a checkpoint or a published .pth file.",
+)
+EXPERT = _option(
+    "--syncnet-checkpoint-path",
+    destination="expert",
+    type=PATH,
+    help="The trained sync expert, which stays as it is: a run folder, a checkpoint or a published .pth file.",
+)
+CRITIC_FROM = _option(
+    "--disc-checkpoint-path",
+    destination="critic_from",
+    type=PATH,
+    help="Begin with these weights of the picture critic: a checkpoint of a wav2lip-gan run or a published .pth file.",
+)
 
 
 def _run_options() -> list[Decorator]:
     return [
         click.argument("settings", nargs=-1, metavar="[KEY=VALUE]..."),
-        click.option("--config", type=click.Path(path_type=Path), help="YAML configuration; see train/configs."),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda[:i], npu[:i] or mps."),
-        click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out."),
-        click.option(
+        _option(
+            "--config",
+            type=PATH,
+            help="YAML file of settings, such as those in train/configs. KEY=VALUE words come after it. Unknown keys "
+            "are refused, and the resolved settings are stored in every checkpoint.",
+        ),
+        _option(
+            "--device",
+            default="auto",
+            show_default=True,
+            help="auto (the accelerator if there is one), cpu, cuda[:i], npu[:i] or mps.",
+        ),
+        _option(
+            "--resume",
+            is_flag=True,
+            help="Go on from the newest checkpoint in the run folder, with its settings, exactly as if never stopped.",
+        ),
+        _option(
             "--minutes",
             type=click.FloatRange(min=0, min_open=True),
             default=None,
-            help="Stop after that much training time; the learning rate then follows the clock.",
+            help="Stop after that much training time, over all resumes; the learning rate then follows the clock.",
         ),
-        click.option("--threads", type=click.IntRange(min=1), default=None, help="CPU threads of torch."),
+        _option(
+            "--threads", type=click.IntRange(min=1), default=None, help="CPU threads of torch.  [default: torch's own]"
+        ),
     ]
 
 
-def _decorated(command: Callable[..., None], *decorators: Decorator) -> Callable[..., None]:
-    for decorate in reversed(decorators):
-        command = decorate(command)
-    return command
+def _trainer(name: str, example: str, *options: Decorator) -> Decorator:
+    """Make a command of a function: its own options, those of every trainer, and an example below its help."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed([*options, *_run_options()]):
+            function = option(function)
+        return train.command(name, epilog=f"\b\nExample:\n  {example}\n{RANKS}")(function)
+
+    return decorate
 
 
-@train.command("audio2lips")
-@_options
+@_trainer(
+    "audio2lips",
+    "lipforge train audio2lips --data data/synth --out runs/audio2lips loop.steps=12000",
+    DATASET,
+    _option("--out", type=PATH, required=True, help=OUT),
+)
 def audio2lips(**arguments: Any) -> None:
-    """Sound to lip geometry. Settings such as loop.steps=1000 override the configuration."""
+    """Train the network from sound to lip geometry."""
     from lipforge.train.audio2lips_task import Audio2LipsTask
     from lipforge.train.config import Audio2LipsConfig
 
     _train(Audio2LipsConfig, Audio2LipsTask, TrainArguments(**arguments))
 
 
-@train.command("warp")
-@_options
+@_trainer(
+    "warp",
+    "lipforge train warp --data data/synth --out runs/warp loop.steps=20000",
+    DATASET,
+    _option("--out", type=PATH, required=True, help=OUT),
+)
 def warp(**arguments: Any) -> None:
-    """Lip geometry to motion of the picture. Settings such as loop.steps=1000 override the configuration."""
+    """Train the network from lip geometry to motion of the picture."""
     from lipforge.train.config import WarpConfig
     from lipforge.train.warp_task import WarpTask
 
     _train(WarpConfig, WarpTask, TrainArguments(**arguments))
 
 
-@train.command("syncnet")
-@_published_options
+PUBLISHED = (
+    FRAME_FOLDERS,
+    _option("--out", "--checkpoint-dir", destination="out", type=PATH, required=True, help=OUT),
+    START_FROM,
+)
+
+
+@_trainer("syncnet", "lipforge train syncnet --data_root lrs2_preprocessed --checkpoint_dir runs/syncnet", *PUBLISHED)
 def syncnet(**arguments: Any) -> None:
-    """Mouth and sound to the chance that they match. Settings such as loop.steps=1000 override the configuration."""
+    """Train the sync expert: do this mouth and this sound belong together?
+
+    The defaults are the published ones: batches of 64, Adam at 1e-4, evaluation and checkpoint every 10,000 steps. Good
+    enough for the generator is an evaluation loss of 0.25.
+    """
     from lipforge.train.syncnet_task import SyncNetTask
     from lipforge.train.wav2lip_config import SyncNetConfig
 
     _train(SyncNetConfig, SyncNetTask, TrainArguments(**arguments), _open_frames)
 
 
-def _expert_option(command: Callable[..., None]) -> Callable[..., None]:
-    names = ("--syncnet-checkpoint-path", "--syncnet_checkpoint_path", "expert")
-    text = "The sync expert: a checkpoint folder or a published .pth file."
-    return click.option(*names, type=click.Path(path_type=Path), help=text)(command)
+GENERATOR_WORDS = "--data_root lrs2_preprocessed --syncnet_checkpoint_path runs/syncnet"
 
 
-@train.command("wav2lip")
-@_published_options
-@_expert_option
+@_trainer("wav2lip", f"lipforge train wav2lip {GENERATOR_WORDS} --checkpoint_dir runs/wav2lip", *PUBLISHED, EXPERT)
 def wav2lip(expert: Path | None, **arguments: Any) -> None:
-    """Sound and a masked face to the whole face. Settings such as loop.steps=1000 override the configuration."""
+    """Train the generator: sound and a masked face to the whole face, under a frozen sync expert.
+
+    The defaults are the published ones: batches of 16, Adam at 1e-4, evaluation and checkpoint every 3,000 steps. Good
+    is an evaluation's sync loss of 0.2.
+    """
     from lipforge.train.wav2lip_config import Wav2LipConfig
 
     _train_generator(Wav2LipConfig, expert, TrainArguments(**arguments))
 
 
-@train.command("wav2lip-gan")
-@_published_options
-@_expert_option
+@_trainer(
+    "wav2lip-gan",
+    f"lipforge train wav2lip-gan {GENERATOR_WORDS} --checkpoint_dir runs/wav2lip-gan",
+    *PUBLISHED,
+    EXPERT,
+    CRITIC_FROM,
+)
 def wav2lip_gan(expert: Path | None, **arguments: Any) -> None:
-    """The same with a picture critic. Settings such as loop.steps=1000 override the configuration."""
+    """Train the generator with a picture critic beside the sync expert.
+
+    The defaults are the published ones: as of wav2lip, with betas 0.5 and 0.999 for both networks.
+    """
     from lipforge.train.wav2lip_config import Wav2LipGanConfig
 
     _train_generator(Wav2LipGanConfig, expert, TrainArguments(**arguments))
@@ -208,32 +258,78 @@ def export_pth(checkpoint: Path, output: Path, overwrite: bool) -> None:
 
 
 def _train(config_kind: Any, task_kind: Any, arguments: TrainArguments, open_data: Any = None) -> None:
+    from lipforge.kernels.errors import ConfigError, LipforgeError
+    from lipforge.train.ranks import ranks_of_this_process
+
+    ranks = ranks_of_this_process()
+    try:
+        outcome = _run(config_kind, task_kind, arguments, open_data, ranks)
+    except LipforgeError as error:
+        if ranks.is_first:
+            raise
+        if type(error) not in (ConfigError, LipforgeError):  # those meet every rank, and rank 0 tells them
+            click.echo(f"Error: rank {ranks.rank}: {error}", err=True)
+        raise SystemExit(EXIT_USER_ERROR) from error
+    if ranks.is_first:
+        click.echo(str(outcome.checkpoint))
+    if outcome.interrupted:
+        raise SystemExit(EXIT_INTERRUPTED)  # what a shell reports after Ctrl-C
+
+
+def _run(config_kind: Any, task_kind: Any, arguments: TrainArguments, open_data: Any, ranks: Any) -> Any:
     from lipforge.kernels.errors import ConfigError
-    from lipforge.train.checkpoint import load_checkpoint, newest_checkpoint
     from lipforge.train.config import load_config
     from lipforge.train.device import open_device, prepare_cpu
     from lipforge.train.loop import Loop, RunOptions
+    from lipforge.train.ranks import joined
     from lipforge.train.shards import open_dataset
 
-    stored = None
-    if arguments.resume:
-        newest = newest_checkpoint(arguments.out)
-        if newest is None:
-            raise ConfigError(f"{arguments.out}: no checkpoint to resume; leave out --resume to start there.")
-        if arguments.start_from is not None:
-            raise ConfigError("--checkpoint-path and --resume exclude each other: --resume goes on from --out.")
-        stored = load_checkpoint(newest).config
-    config = load_config(config_kind, stored=stored, file=arguments.config, overrides=arguments.settings)
-    device = open_device(arguments.device, config.loop.autocast)
+    config = load_config(
+        config_kind, stored=_stored_config(arguments), file=arguments.config, overrides=arguments.settings
+    )
+    if ranks.size > 1 and ":" in arguments.device:
+        raise ConfigError(
+            f"--device {arguments.device}: of {ranks.size} ranks each takes its own, so leave out the number."
+        )
+    device = open_device(arguments.device, config.loop.autocast, ranks.local_rank)
     prepare_cpu(arguments.threads)
-    dataset = open_dataset(arguments.data) if open_data is None else open_data(arguments.data, config)
-    task = task_kind(dataset, config)
-    if arguments.start_from is not None:
-        from lipforge.train.pth_exchange import start_from
+    with joined(ranks, device.torch_device):
+        dataset = open_dataset(arguments.data) if open_data is None else open_data(arguments.data, config)
+        task = task_kind(dataset, config)
+        _start_from(arguments, task)
+        options = RunOptions(arguments.out, arguments.resume, arguments.minutes)
+        return Loop(task, options, device, ranks=ranks).run()
 
+
+def _stored_config(arguments: TrainArguments) -> dict[str, Any] | None:
+    """Return the settings of the run that is resumed."""
+    from lipforge.kernels.errors import ConfigError
+    from lipforge.train.checkpoint import load_checkpoint
+    from lipforge.train.run_folder import newest_checkpoint
+
+    if not arguments.resume:
+        return None
+    newest = newest_checkpoint(arguments.out)
+    if newest is None:
+        raise ConfigError(f"{arguments.out}: no checkpoint to resume; leave out --resume to start there.")
+    if arguments.start_from is not None or arguments.critic_from is not None:
+        raise ConfigError(
+            "--checkpoint-path, --disc-checkpoint-path and --resume exclude each other: --resume goes on from --out."
+        )
+    return load_checkpoint(newest).config
+
+
+def _start_from(arguments: TrainArguments, task: Any) -> None:
+    from lipforge.kernels.errors import ConfigError
+    from lipforge.train.models import quality_discriminator
+    from lipforge.train.pth_exchange import start_from
+
+    critic = quality_discriminator.KIND
+    if arguments.start_from is not None:
         start_from(arguments.start_from, task.kind, task.networks[task.kind])
-    options = RunOptions(arguments.out, arguments.resume, arguments.minutes)
-    outcome = Loop(task, options, device).run()
-    click.echo(str(outcome.checkpoint))
-    if outcome.interrupted:
-        raise SystemExit(130)  # what a shell reports after Ctrl-C
+    if arguments.critic_from is not None:
+        if critic not in task.networks:
+            raise ConfigError(
+                "--disc-checkpoint-path: with loss.adversary=0 there is no critic; leave one of them out."
+            )
+        start_from(arguments.critic_from, critic, task.networks[critic])

@@ -16,6 +16,8 @@ from lipforge.kernels.errors import ConfigError
 
 ConfigT = TypeVar("ConfigT")
 PRECISIONS = ("none", "bf16", "fp16")
+SCHEDULES = ("cosine", "constant")
+OPTIMISERS = ("adamw", "adam")
 
 
 @dataclass(frozen=True)
@@ -24,19 +26,35 @@ class LoopConfig:
 
     Attributes:
         steps: optimiser steps of the whole run.
-        batch_size: samples of one step.
-        learning_rate: peak rate of AdamW, after ``warmup_steps`` and before the cosine.
-        last_rate_share: share of the peak rate that is left at the end.
+        batch_size: samples of one optimiser step, over all accumulated parts and all ranks: neither changes what is
+            trained.
+        accumulate: parts that a rank's share of a batch is cut into, one after the other, to save memory.
+        seed: of weights, sampling and augmentation.
+        optimiser: ``adamw`` or ``adam``, which adds the weight decay to the gradient.
+        learning_rate: peak rate, after ``warmup_steps``.
+        schedule: ``cosine`` falls to ``last_rate_share`` of the peak at the end; ``constant`` stays.
+        warmup_steps: steps over which the rate rises in a line from zero.
+        weight_decay: of matrices and filters; biases and norms have none.
+        clip_norm: longest gradient of a network; 0 turns it off.
         ema_decay: averaging of the weights that are validated and saved; 0 turns it off.
-        autocast: ``none``, ``bf16`` or ``fp16``.
+        autocast: precision of the forward pass: ``none`` (float32), ``bf16`` or ``fp16``.
+        compile: run the networks through ``torch.compile``; needs a C++ compiler, or triton on a GPU.
+        data_threads: threads that make batches ahead.
+        pin_memory: copy to an accelerator from page-locked memory.
+        log_every: steps between two lines of scalars.
+        validate_every: steps between two validations; 0 leaves the one at the end, as for ``image_every``.
         save_minutes: checkpoint at least that often; 0 turns it off, as for ``save_every``.
-        keep_last: number of newest checkpoints that stay.
+        keep_last: number of newest checkpoints that stay beside the best; 0 keeps all.
+        best_metric: validation metric that chooses the best checkpoint; empty means the trainer's own.
     """
 
     steps: int = 20_000
     batch_size: int = 32
+    accumulate: int = 1
     seed: int = 0
+    optimiser: str = "adamw"
     learning_rate: float = 2e-3
+    schedule: str = "cosine"
     last_rate_share: float = 0.01
     warmup_steps: int = 100
     weight_decay: float = 1e-3
@@ -44,21 +62,38 @@ class LoopConfig:
     clip_norm: float = 1.0
     ema_decay: float = 0.999
     autocast: str = "none"
+    compile: bool = False
+    data_threads: int = 1
+    pin_memory: bool = True
     log_every: int = 20
     validate_every: int = 1000
     image_every: int = 1000
     save_every: int = 2000
     save_minutes: float = 10.0
     keep_last: int = 3
+    best_metric: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "learning_rate", "log_every", "clip_norm"):
+        for name in ("steps", "batch_size", "accumulate", "learning_rate", "data_threads", "log_every"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"loop.{name}={getattr(self, name)}; it must be greater than 0.")
+        at_least_zero = ("warmup_steps", "weight_decay", "clip_norm", "validate_every", "image_every", "save_every")
+        for name in (*at_least_zero, "save_minutes", "keep_last"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"loop.{name}={getattr(self, name)}; it must be 0 (off) or greater.")
         if not 0.0 <= self.ema_decay < 1.0:
             raise ConfigError(f"loop.ema_decay={self.ema_decay}; allowed is 0 (off) to below 1.")
-        if self.autocast not in PRECISIONS:
-            raise ConfigError(f"loop.autocast={self.autocast}; allowed are {', '.join(PRECISIONS)}.")
+        if not all(0.0 <= beta < 1.0 for beta in self.betas):
+            raise ConfigError(f"loop.betas={list(self.betas)}; both must be 0 to below 1.")
+        if not 0.0 <= self.last_rate_share <= 1.0:
+            raise ConfigError(f"loop.last_rate_share={self.last_rate_share}; allowed is 0 to 1.")
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"loop.batch_size={self.batch_size} cannot be cut into loop.accumulate={self.accumulate} equal parts."
+            )
+        for name, allowed in (("autocast", PRECISIONS), ("schedule", SCHEDULES), ("optimiser", OPTIMISERS)):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"loop.{name}={getattr(self, name)}; allowed are {', '.join(allowed)}.")
 
 
 @dataclass(frozen=True)

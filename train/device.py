@@ -19,6 +19,16 @@ HOW_TO_GET = {
     "npu": "a CPU build of torch with the matching torch_npu (pip install 'lipforge[npu]') and CANN on an Ascend host",
     "mps": "macOS 14 or later on Apple silicon",
 }
+NO_BF16_ON_NPU = (
+    nn.modules.batchnorm._BatchNorm,
+    nn.Conv1d,
+    nn.ConvTranspose1d,
+    nn.ConvTranspose2d,
+    nn.GroupNorm,
+    nn.RNNBase,
+)
+"""Layers without bf16 in torch_npu's table of operators (Atlas A2, torch 2.13)."""
+
 AUTOCAST = {"none": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -43,6 +53,40 @@ class Device:
     def pins_memory(self) -> bool:
         """Whether page-locked host memory speeds up the copy to the device."""
         return self.torch_device.type in ("cuda", "npu")
+
+    @property
+    def is_asynchronous(self) -> bool:
+        """Whether work goes on here after a call has returned."""
+        return self.torch_device.type != "cpu"
+
+    def synchronise(self) -> None:
+        """Wait until the device has done everything that it was told."""
+        if self.is_asynchronous:
+            torch.get_device_module(self.torch_device).synchronize()
+
+    def with_shared_norms(self, network: nn.Module) -> nn.Module:
+        """Let batch norms take their statistics over all ranks, where the device can; a CPU cannot."""
+        if self.torch_device.type not in ("cuda", "npu"):
+            return network
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
+        return converted
+
+    def refuse_unsuited(self, name: str, network: nn.Module) -> None:
+        """Refuse a precision that layers of a network do not have here.
+
+        Raises:
+            ConfigError: bf16 on an NPU, where some layers have none, or a chip without bf16.
+        """
+        if self.torch_device.type != "npu" or self.autocast_dtype != torch.bfloat16:
+            return
+        found = sorted({type(layer).__name__ for layer in network.modules() if isinstance(layer, NO_BF16_ON_NPU)})
+        if found:
+            raise ConfigError(
+                f"loop.autocast=bf16: {', '.join(found)} of {name} has no bf16 on an NPU; use fp16 or none."
+            )
+        has_bf16 = getattr(torch.get_device_module(self.torch_device), "is_bf16_supported", None)
+        if has_bf16 is not None and not has_bf16():
+            raise ConfigError("loop.autocast=bf16: this NPU has no bf16; use fp16 or none.")
 
     def place(self, network: nn.Module) -> nn.Module:
         """Move a network here, its filters in this device's memory layout."""
@@ -77,12 +121,13 @@ class Device:
             torch.get_device_module(self.torch_device).set_rng_state(states[self.torch_device.type])
 
 
-def open_device(name: str, autocast: str = "none") -> Device:
+def open_device(name: str, autocast: str = "none", local_rank: int = 0) -> Device:
     """Find the device that the user named.
 
     Args:
         name: ``auto`` (the accelerator if there is one, else the CPU), ``cpu``, ``cuda[:i]``, ``npu[:i]`` or ``mps``.
         autocast: ``none``, ``bf16`` or ``fp16``.
+        local_rank: which of the machine's devices it is if the name has no number.
 
     Raises:
         BackendError: the named device is not there; the message says what to install.
@@ -93,9 +138,10 @@ def open_device(name: str, autocast: str = "none") -> Device:
     kind, _, index = name.partition(":")
     if kind not in ("auto", "cpu", *HOW_TO_GET) or (index and not index.isdigit()):
         raise ConfigError(f"device {name!r} is not known; allowed are auto, cpu, cuda[:i], npu[:i] and mps.")
-    device = _automatic() if kind == "auto" else _named(kind, int(index or 0))
-    if device.type == "npu" and autocast == "bf16":
-        raise ConfigError("autocast=bf16 on an NPU: BatchNorm has no bf16 there; use fp16 or none.")
+    number = int(index) if index else local_rank
+    device = _automatic(number) if kind == "auto" else _named(kind, number)
+    if device.index:
+        torch.get_device_module(device).set_device(device.index)  # collectives go by the current device
     return Device(device, AUTOCAST[autocast])
 
 
@@ -106,14 +152,14 @@ def prepare_cpu(threads: int | None) -> None:
     torch.set_flush_denormal(True)
 
 
-def _automatic() -> torch.device:
+def _automatic(index: int) -> torch.device:
     if importlib.util.find_spec("torch_npu") is not None:
         with contextlib.suppress(BackendError):
-            return _named("npu", 0)
+            return _named("npu", index)
     if torch.accelerator.is_available():
         found = torch.accelerator.current_accelerator()
         if found is not None:
-            return torch.device(found.type, 0)
+            return _named(found.type, index)
     return torch.device("cpu")
 
 

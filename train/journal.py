@@ -1,4 +1,4 @@
-"""What a run tells: TensorBoard scalars and images, and a progress line."""
+"""What a run tells: TensorBoard scalars and images, a log of metrics, and a progress line."""
 
 from __future__ import annotations
 
@@ -11,15 +11,24 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
+from lipforge.train.metrics_log import MetricsLog, with_ends
+
 BAR_UNITS = 1000.0
 PLAIN_LINE_SECONDS = 20.0  # without a terminal: one line that often, so that a log file stays readable
 
 
 class Journal:
-    """Writes scalars and images below ``run`` and shows progress; use as a context manager."""
+    """Writes scalars and images below ``run`` and shows progress; use as a context manager.
 
-    def __init__(self, run: Path, console: Console) -> None:
-        self._writer = SummaryWriter(str(run / "tensorboard"), flush_secs=30)
+    Args:
+        run: run folder.
+        console: where progress goes.
+        step: optimiser steps that are done; what was written of later ones is dropped.
+    """
+
+    def __init__(self, run: Path, console: Console, step: int) -> None:
+        self._writer = SummaryWriter(str(run / "tensorboard"), flush_secs=30, purge_step=step + 1 if step else None)
+        self._log = MetricsLog(run, step)
         self.console = console
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -42,6 +51,7 @@ class Journal:
     ) -> None:
         self._bar.stop()
         self._writer.close()
+        self._log.close()
 
     def progress(self, step: int, share: float, facts: str) -> None:
         """Show how far the run is; ``share`` in [0, 1]."""
@@ -53,10 +63,16 @@ class Journal:
 
     def say(self, text: str) -> None:
         """Print one line above the progress bar."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(text, highlight=False, soft_wrap=True, markup=False)
 
-    def scalars(self, step: int, group: str, values: dict[str, float]) -> None:
-        """Record numbers under ``group/name``."""
+    def measured(self, step: int, group: str, values: dict[str, float]) -> None:
+        """Record numbers that depend on seed, data and step under ``group/name``, with the ends of their intervals."""
+        spread = with_ends(values)
+        self._log.write(step, group, spread)
+        self.timed(step, group, spread)
+
+    def timed(self, step: int, group: str, values: dict[str, float]) -> None:
+        """Record numbers that depend on the machine: for TensorBoard alone."""
         for name, value in values.items():
             self._writer.add_scalar(f"{group}/{name}", value, step)
 
@@ -64,3 +80,7 @@ class Journal:
         """Record RGB images, float32 (3, H, W) in [0, 1]."""
         for name, image in images.items():
             self._writer.add_image(name, image, step)
+
+    def sync(self) -> None:
+        """Wait until the log of metrics is on the disk."""
+        self._log.sync()

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
 import torch
 from rich.console import Console
-from torch import Tensor
 
-from lipforge.kernels.errors import ConfigError, InputError, LipforgeError
-from lipforge.train.checkpoint import (
-    delete_old_checkpoints,
-    load_checkpoint,
-    load_training_state,
-    newest_checkpoint,
-    on_cpu,
-    save_checkpoint,
-)
+from lipforge.kernels.errors import ConfigError
 from lipforge.train.device import Device
 from lipforge.train.interrupts import InterruptGuard
 from lipforge.train.journal import Journal
 from lipforge.train.learner import Learner
+from lipforge.train.metrics import Estimate
 from lipforge.train.prefetch import Prefetch
-from lipforge.train.task import Batch, Loss, Task
+from lipforge.train.ranks import ALONE, Ranks
+from lipforge.train.run_folder import checkpoint_name, newest_checkpoint, run_folder_held
+from lipforge.train.run_state import RunKeeper, RunState
+from lipforge.train.task import Batch, Task
+from lipforge.train.train_step import TrainStep
+
+ECHO_SECONDS = 2.0  # torchrun passes a Ctrl-C on to processes that had it from the terminal already
 
 
 @dataclass(frozen=True)
@@ -63,171 +60,189 @@ class Loop:
         options: run folder, resuming and time limit.
         device: where to train.
         console: where progress goes; standard error by default.
+        ranks: who trains along; they have to be connected already.
 
     Raises:
-        ConfigError: nothing to resume, another network than the checkpoint's, or a run folder that is in use.
+        ConfigError: nothing to resume, another network than the checkpoint's, a run folder that is in use, a precision
+            that a network does not have on the device, or a batch that cannot be shared out.
     """
 
-    def __init__(self, task: Task, options: RunOptions, device: Device, console: Console | None = None) -> None:
-        self._task, self._options, self._device = task, options, device
+    def __init__(
+        self,
+        task: Task,
+        options: RunOptions,
+        device: Device,
+        console: Console | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self._task, self._options, self._device, self._ranks = task, options, device, ranks
         self._console = console or Console(stderr=True)
-        torch.manual_seed(task.loop.seed)
-        self._learners = {name: Learner(net, task.loop, device) for name, net in task.networks.items()}
-        self._step = 0
-        self._seconds = 0.0  # training time of this run, over all resumes
+        self._rows = ranks.rows(task.loop.batch_size)
+        if (self._rows.stop - self._rows.start) % task.loop.accumulate:
+            raise ConfigError(
+                f"loop.batch_size={task.loop.batch_size} on {ranks.size} ranks cannot be cut into "
+                f"loop.accumulate={task.loop.accumulate} equal parts."
+            )
+        for name, network in task.networks.items():
+            device.refuse_unsuited(name, network)
+        torch.manual_seed(task.loop.seed + ranks.rank)  # ranks must not drop out the same units
+        learners = {name: Learner(net, task.loop, device, ranks) for name, net in task.networks.items()}
+        self._learner = learners[task.kind]
+        self._train_step = TrainStep(task, learners, device, ranks, options.out)
+        self._keeper = RunKeeper(options.out, task, learners, device, ranks)
+        self._state, self._notes = RunState(), list(task.notes)
         self._saved_step, self._saved_s = -1, time.monotonic()
-        self._validated_step = -1
-        self._sums: dict[str, Tensor] = {}
         self._logged_step, self._logged_s = 0, time.monotonic()
-        if options.resume:
-            self._restore()
-        elif newest_checkpoint(options.out) is not None:
+        if not options.resume and newest_checkpoint(options.out) is not None:
             raise ConfigError(f"{options.out}: already holds checkpoints; add --resume or choose another --out.")
 
     def run(self) -> Outcome:
         """Train; Ctrl-C or SIGTERM finishes the step, saves and returns.
 
         Raises:
-            LipforgeError: a loss or gradient was not finite; the batch is saved in the run folder.
+            LipforgeError: a loss or gradient was not finite (the batch is saved in the run folder), or a checkpoint
+                could not be written.
         """
-        self._options.out.mkdir(parents=True, exist_ok=True)
-        with (
-            InterruptGuard() as interrupts,
-            Journal(self._options.out, self._console) as journal,
-            Prefetch(self._task.batch, self._step) as batches,
-        ):
+        with ExitStack() as stack:
+            if self._ranks.is_first:
+                stack.enter_context(run_folder_held(self._options.out))
+            self._ranks.highest([0.0])  # nobody reads before rank 0 has tidied up
+            self._restore()
+            interrupts = stack.enter_context(InterruptGuard(ECHO_SECONDS if self._ranks.size > 1 else 0.0))
+            journal = stack.enter_context(self._journal())
+            batches = stack.enter_context(Prefetch(self._make_batch, self._state.step, self._task.loop.data_threads))
             self._announce(journal)
-            while self._progress() < 1.0 and not interrupts.requested:
-                started_s = time.monotonic()
-                self._train_one_step(batches.next())
-                self._seconds += time.monotonic() - started_s
-                self._do_what_is_due(journal)
-            if self._saved_step != self._step:
+            stop = self._agree(interrupts)
+            if not stop and self._is_due(self._task.loop.validate_every) and self._validate(journal):
                 self._save(journal)
-            if not interrupts.requested and self._validated_step != self._step:
-                self._validate(journal)
-        return Outcome(self._step, self._options.out / f"step-{self._step:08d}", interrupts.requested)
+            while self._progress() < 1.0 and not stop:
+                self._advance(batches)
+                stop = self._agree(interrupts)
+                self._do_what_is_due(journal, stop)
+            if self._saved_step != self._state.step:
+                self._save(journal)
+        return Outcome(self._state.step, self._options.out / checkpoint_name(self._state.step), stop)
 
-    def _train_one_step(self, original: Batch) -> None:
-        progress = self._progress()
-        networks = {name: learner.network for name, learner in self._learners.items()}
-        losses = self._task.losses(networks, {name: self._to_device(value) for name, value in original.items()})
-        while (loss := self._next_loss(losses)) is not None:
-            learner = self._learners[loss.network]
-            if not torch.isfinite(loss.total):
-                self._stop_for(original, f"the loss of {loss.network} is not finite")
-            norm = learner.step(loss.total, progress)
-            if not math.isfinite(norm) and not learner.tolerates_overflow:
-                self._stop_for(original, f"the gradient of {loss.network} is not finite")
-            for name, value in {**loss.parts, f"{loss.network}_gradient_norm": torch.tensor(norm)}.items():
-                self._sums[name] = self._sums.get(name, torch.zeros(())) + value.detach().cpu()
-        self._step += 1
+    def _advance(self, batches: Prefetch) -> None:
+        started_s, clock = time.monotonic(), self._train_step.clock
+        clock.begin_step(measured=(self._state.step + 1) % self._task.loop.log_every == 0)
+        with clock.stage("data"):
+            batch = batches.next()
+        self._train_step(batch, self._state.step, self._progress())
+        self._state.step += 1
+        self._state.seconds += time.monotonic() - started_s
 
-    def _next_loss(self, losses: Iterator[Loss]) -> Loss | None:
-        with self._device.autocast():  # the forward pass only: the backward pass runs outside
-            return next(losses, None)
+    def _make_batch(self, step: int) -> Batch:
+        batch = self._task.batch(step) if self._ranks.size == 1 else self._task.rows_of_batch(step, self._rows)
+        if self._device.pins_memory and self._task.loop.pin_memory:
+            batch = {name: value.pin_memory() for name, value in batch.items()}
+        return batch
 
-    def _to_device(self, value: Tensor) -> Tensor:
-        if self._device.pins_memory:
-            value = value.pin_memory()
-        value = value.to(self._device.torch_device, non_blocking=True)
-        return value.contiguous(memory_format=self._device.memory_format) if value.ndim == 4 else value
+    def _agree(self, interrupts: InterruptGuard) -> bool:
+        """Decide with all ranks what only one may know: that Ctrl-C was pressed, and what time it is."""
+        idle_minutes = (time.monotonic() - self._saved_s) / 60.0
+        stop, seconds, self._idle_minutes = self._ranks.highest(
+            [float(interrupts.requested), self._state.seconds, idle_minutes]
+        )
+        self._state.seconds = seconds
+        return stop > 0.0
 
     def _progress(self) -> float:
-        share = self._step / self._task.loop.steps
+        share = self._state.step / self._task.loop.steps
         if self._options.minutes is not None:
-            share = max(share, self._seconds / (60.0 * self._options.minutes))
+            share = max(share, self._state.seconds / (60.0 * self._options.minutes))
         return min(1.0, share)
 
-    def _do_what_is_due(self, journal: Journal) -> None:
+    def _do_what_is_due(self, journal: Journal | None, stop: bool) -> None:
         config = self._task.loop
-        if self._step % config.log_every == 0:
+        if self._state.step % config.log_every == 0:
             self._log(journal)
-        if config.validate_every and self._step % config.validate_every == 0:
-            self._validate(journal)
-        if config.image_every and self._step % config.image_every == 0:
-            with self._learners[self._task.kind].evaluating() as network:
-                journal.images(self._step, self._task.images(network, self._device))
-        minutes = (time.monotonic() - self._saved_s) / 60.0
-        if (config.save_every and self._step % config.save_every == 0) or 0 < config.save_minutes <= minutes:
+        if stop:  # whoever pressed Ctrl-C does not want to wait; a resumed run makes up for it
+            if journal is not None:
+                journal.say(f"interrupted: saving step {self._state.step}; --resume goes on from there")
+            return
+        is_best = self._is_due(config.validate_every) and self._validate(journal)
+        if config.image_every and self._state.step % config.image_every == 0 and journal is not None:
+            with self._learner.evaluating() as network:
+                journal.images(self._state.step, self._task.images(network, self._device))
+        is_time = 0 < config.save_minutes <= self._idle_minutes
+        if is_best or is_time or (config.save_every and self._state.step % config.save_every == 0):
             self._save(journal)
 
-    def _log(self, journal: Journal) -> None:
-        now_s, steps = time.monotonic(), self._step - self._logged_step
-        rate = steps * self._task.loop.batch_size / max(1e-9, now_s - self._logged_s)
-        means = {name: float(total) / steps for name, total in self._sums.items()}
-        self._sums, self._logged_step, self._logged_s = {}, self._step, now_s
-        learning_rate = self._learners[self._task.kind].set_rate(self._progress())
-        journal.scalars(self._step, "train", {**means, "samples_per_second": rate, "learning_rate": learning_rate})
+    def _is_due(self, validate_every: int) -> bool:
+        """Whether this step is to be validated and was not: every so many, and the last one."""
+        every = validate_every > 0 and self._state.step > 0 and self._state.step % validate_every == 0
+        return (every or self._progress() >= 1.0) and self._state.validated_step != self._state.step
+
+    def _log(self, journal: Journal | None) -> None:
+        now_s, step = time.monotonic(), self._state.step
+        rate = (step - self._logged_step) * self._task.loop.batch_size / max(1e-9, now_s - self._logged_s)
+        means = self._train_step.means.read(self._ranks)
+        stages = self._train_step.clock.read()
+        self._logged_step, self._logged_s = step, now_s
+        learning_rate = self._learner.set_rate(self._progress())
+        if journal is None:
+            return
+        journal.measured(step, "train", {**means, "learning_rate": learning_rate})
+        journal.timed(step, "time", {"samples_per_second": rate, **stages})
         facts = "  ".join(f"{name} {value:.4f}" for name, value in means.items() if not name.endswith("norm"))
-        journal.progress(self._step, self._progress(), f"{rate:.0f} samples/s  {facts}")
+        journal.progress(step, self._progress(), f"{rate:.0f} samples/s  {facts}")
 
-    def _validate(self, journal: Journal) -> None:
-        with self._learners[self._task.kind].evaluating() as network:
-            metrics = self._task.validate(network, self._device)
-        journal.scalars(self._step, "validation", metrics)
-        facts = "  ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-        journal.say(f"step {self._step}  held-out: {facts}")
-        self._validated_step = self._step
+    def _validate(self, journal: Journal | None) -> bool:
+        """Let rank 0 measure the product, tell all ranks, and say whether it is the best so far."""
+        found = None
+        if journal is not None:
+            with self._learner.evaluating() as network:
+                metrics = self._task.validate(network, self._device)
+            self._state.metrics, self._state.validated_step = metrics, self._state.step
+            journal.measured(self._state.step, "validation", metrics)
+            facts = "  ".join(f"{name} {_with_interval(value)}" for name, value in metrics.items())
+            journal.say(f"step {self._state.step}  held-out: {facts}")
+            found = (metrics, self._task.state(), self._keeper.is_best(self._state))
+        metrics, task_state, is_best = self._ranks.from_first(found)
+        if journal is None:
+            self._task.load_state(task_state)
+        self._state.metrics, self._state.validated_step = metrics, self._state.step
+        return bool(is_best)
 
-    def _announce(self, journal: Journal) -> None:
-        parameters = sum(p.numel() for p in self._learners[self._task.kind].network.parameters())
+    def _announce(self, journal: Journal | None) -> None:
+        self._logged_step, self._logged_s = self._state.step, time.monotonic()
+        if journal is None:
+            return
+        parameters = sum(p.numel() for p in self._learner.network.parameters())
+        ranks = f" x {self._ranks.size}" if self._ranks.size > 1 else ""
         journal.say(
-            f"{self._task.kind}: {parameters / 1e6:.2f} M parameters on {self._device.torch_device}, "
-            f"{self._task.dataset.samples} clips, step {self._step} of at most {self._task.loop.steps}"
+            f"{self._task.kind}: {parameters / 1e6:.2f} M parameters on {self._device.torch_device}{ranks}, "
+            f"{self._task.dataset.samples} clips, step {self._state.step} of at most {self._task.loop.steps}"
         )
-        for note in self._task.notes:
+        for note in self._notes:
             journal.say(f"note: {note}")
-        self._logged_step, self._logged_s = self._step, time.monotonic()
 
-    def _save(self, journal: Journal) -> None:
-        task, dataset = self._task, self._task.dataset
-        header = {
-            "kind": task.kind,
-            "step": self._step,
-            "model": task.model_args,
-            "specs": {name: spec.to_dict() for name, spec in task.specs.items()},
-            "config": task.config,
-            "dataset": {"fps": dataset.fps, "samples": dataset.samples, "fingerprint": dataset.fingerprint},
-        }
-        training = {
-            "learners": {name: learner.state() for name, learner in self._learners.items()},
-            "random": self._device.random_state(),
-            "seconds": self._seconds,
-            "task": task.state(),
-        }
-        folder = save_checkpoint(self._options.out, header, self._learners[task.kind].average.state_dict(), training)
-        delete_old_checkpoints(self._options.out, task.loop.keep_last)
-        self._saved_step, self._saved_s = self._step, time.monotonic()
-        journal.say(f"saved {folder}")
+    def _save(self, journal: Journal | None) -> None:
+        if journal is not None:
+            journal.sync()
+        folder = self._keeper.save(self._state, self._train_step.means)
+        self._saved_step, self._saved_s = self._state.step, time.monotonic()
+        if journal is not None:
+            journal.say(f"saved {folder}")
 
     def _restore(self) -> None:
-        folder = newest_checkpoint(self._options.out)
-        if folder is None:
-            raise ConfigError(f"{self._options.out}: no checkpoint to resume; leave out --resume to start there.")
-        checkpoint, training = load_checkpoint(folder), load_training_state(folder)
-        self._check_resumable(folder, checkpoint.kind, checkpoint.model_args, checkpoint.dataset)
-        try:
-            for name, learner in self._learners.items():
-                learner.load_state(training["learners"][name])
-            self._device.set_random_state(training["random"])
-            self._seconds = float(training["seconds"])
-            self._task.load_state(training.get("task", {}))
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise InputError(f"{folder}: training.pt does not fit this run ({error!r:.200}).") from error
-        self._step = self._saved_step = checkpoint.step
+        if self._options.resume:
+            self._state, notes = self._keeper.restore(self._train_step.means)
+            self._notes += notes
+            self._saved_step = self._state.step
 
-    def _check_resumable(self, folder: Path, kind: str, model: dict[str, Any], dataset: dict[str, Any]) -> None:
-        task = self._task
-        if (kind, model) != (task.kind, task.model_args):
-            raise ConfigError(f"{folder}: holds {kind} {model}, this run asks for {task.kind} {task.model_args}.")
-        if dataset.get("fingerprint") != task.dataset.fingerprint:
-            self._console.print(f"note: {task.dataset.root} is not the dataset that {folder.name} was trained on")
+    @contextmanager
+    def _journal(self) -> Iterator[Journal | None]:
+        """Open the journal of rank 0; the others have none."""
+        if not self._ranks.is_first:
+            yield None
+            return
+        with Journal(self._options.out, self._console, self._state.step) as journal:
+            yield journal
 
-    def _stop_for(self, batch: Batch, reason: str) -> NoReturn:
-        path = self._options.out / f"bad-batch-step-{self._step:08d}.pt"
-        torch.save(on_cpu(batch), path)
-        raise LipforgeError(
-            f"step {self._step}: {reason}; the batch is saved as {path}. Lower loop.learning_rate or look at the "
-            "batch; --resume continues from the last checkpoint."
-        )
+
+def _with_interval(value: float) -> str:
+    if isinstance(value, Estimate) and value.low == value.low:
+        return f"{value:.4f} [{value.low:.4f}, {value.high:.4f}]"
+    return f"{value:.4f}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from dataclasses import replace
@@ -10,21 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.kernels.spec import MelChunkSpec, MelSpec
+from lipforge.train.atomic_folder import file_sha256
 from lipforge.train.checkpoint import (
+    TRAINING,
     Checkpoint,
     build_model,
     load_checkpoint,
     load_training_state,
-    newest_checkpoint,
     save_checkpoint,
 )
 from lipforge.train.published import FPS, OFFSET_FRAMES, TITLES, Published, read_published, to_envelope
+from lipforge.train.run_folder import newest_checkpoint
 
-BLOCK_BYTES = 1 << 20
 IMPORTED = (
     "imported"  # key in checkpoint.json: where it came from; in training.pt: what only the published code can use
 )
@@ -61,7 +61,7 @@ def import_pth(file: Path, run: Path, offset_frames: int | None = None) -> tuple
         "specs": _specs(published),
         "config": {},
         "dataset": {"fps": FPS},
-        IMPORTED: {"file": file.name, "sha256": _sha256(file)},
+        IMPORTED: {"file": file.name, "sha256": file_sha256(file)},
     }
     training = {IMPORTED: {"optimizer": published.optimizer, "global_epoch": published.epoch}}
     return save_checkpoint(run, header, published.state_dict, training), published
@@ -117,23 +117,35 @@ def read_weights(path: Path, kind: str) -> Published:
 
 
 def start_from(path: Path, kind: str, network: nn.Module) -> None:
-    """Give a fresh network the weights of a file (``read_weights``).
+    """Give a fresh network the weights of a file (``read_weights``), or of a run that trained it beside its product.
 
     Raises:
         InputError: it holds another kind of network.
         ConfigError: it holds one of other sizes.
     """
+    weights = _trained_beside(path, kind)
     try:
-        network.load_state_dict(read_weights(path, kind).state_dict)
+        network.load_state_dict(read_weights(path, kind).state_dict if weights is None else weights)
     except RuntimeError as error:
         first = str(error).splitlines()[-1].strip()
         raise ConfigError(f"{path}: has other sizes than model.* of this run: {first}") from error
 
 
+def _trained_beside(path: Path, kind: str) -> dict[str, Tensor] | None:
+    """Return a checkpoint's weights of a network that is not its product: a critic stands in ``training.pt``."""
+    if path.is_file() and path.suffix == ".pth":
+        return None
+    checkpoint = load_checkpoint(path)
+    if checkpoint.kind == kind or not (checkpoint.path / TRAINING).is_file():
+        return None
+    learners = load_training_state(checkpoint.path).get("learners", {})
+    return learners[kind]["network"] if kind in learners else None
+
+
 def _as_published(checkpoint: Checkpoint) -> Published:
     network = build_model(checkpoint)  # refuses weights that do not fit
     imported: dict[str, Any] = {}
-    if (checkpoint.path / "training.pt").is_file():
+    if (checkpoint.path / TRAINING).is_file():
         imported = load_training_state(checkpoint.path).get(IMPORTED, {})
     hears = checkpoint.kind in OFFSET_FRAMES
     return Published(
@@ -153,11 +165,3 @@ def _specs(published: Published) -> dict[str, dict[str, Any]]:
         return {}
     chunk = MelChunkSpec(offset_frames=published.offset_frames)
     return {"mel": MelSpec().to_dict(), "mel_chunk": chunk.to_dict()}
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

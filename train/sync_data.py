@@ -72,6 +72,11 @@ class SyncData:
     def __len__(self) -> int:
         return len(self._index)
 
+    @property
+    def windows(self) -> npt.NDArray[np.int64]:
+        """Clip and first frame of every window, int64 (K, 2)."""
+        return self._index
+
     def batch(self, step: int) -> Batch:
         """Return the training batch of a step (``assemble``)."""
         random = step_generator(self._seed, step, stream=4)

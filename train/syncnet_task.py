@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
+from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +15,9 @@ from lipforge.kernels.spec import MelChunkSpec
 from lipforge.train.config import as_plain
 from lipforge.train.device import Device
 from lipforge.train.frame_folders import FrameFolders
+from lipforge.train.metrics import estimate_mean
 from lipforge.train.models.syncnet import KIND, SyncNet
+from lipforge.train.sync_curve import EmbeddedClip, draw_curve, sync_curve
 from lipforge.train.sync_data import SyncData
 from lipforge.train.task import Batch, Loss, Networks, Task
 from lipforge.train.wav2lip_config import SyncNetConfig
@@ -22,7 +25,9 @@ from lipforge.train.wav2lip_losses import binary_cross_entropy, sync_chances
 
 VALIDATION_BATCH = 64
 VALIDATION_STREAM = 5
-CONFIDENCE = 1.96  # standard errors on both sides of a mean that hold the true one 95 times in 100
+CURVE_CLIPS = 16
+CURVE_WINDOWS = 128  # of a clip
+LONGEST_SHIFT_FRAMES = 15
 
 
 class SyncNetTask(Task):
@@ -33,6 +38,7 @@ class SyncNetTask(Task):
     """
 
     kind = KIND
+    better = MappingProxyType({"loss": "min", "accuracy": "max"})
 
     def __init__(self, dataset: FrameFolders, config: SyncNetConfig) -> None:
         self.dataset, self.loop, self.config = dataset, config.loop, as_plain(config)
@@ -67,21 +73,46 @@ class SyncNetTask(Task):
         """Judge held-out windows with their own frames and with others.
 
         Returns:
-            ``loss``, the mean of both (chance is 0.69, the published target 0.25), and ``loss_interval``, half the
-            width of its 95 % confidence interval; ``matching_loss`` and ``mismatch_loss``; ``accuracy`` at 0.5.
+            ``loss``, the mean of both (chance is 0.69, the published target 0.25); ``matching_loss`` and
+            ``mismatch_loss``; ``accuracy`` at 0.5. All with intervals over clips.
         """
         sides = {name: self._judge(network, device, name == "matching") for name in ("matching", "mismatch")}
         losses = {name: _cross_entropies(chances, name == "matching") for name, chances in sides.items()}
-        both = (losses["matching"] + losses["mismatch"]) / 2.0  # the two of a window are not independent
-        right = torch.cat([sides["matching"] > 0.5, sides["mismatch"] <= 0.5])
-        deviation = float(both.std(correction=1)) if len(both) > 1 else 0.0
+        right = ((sides["matching"] > 0.5).float() + (sides["mismatch"] <= 0.5).float()) / 2.0
+        clips = self._held_out.windows[self._rows, 0]
         return {
-            "loss": float(both.mean()),
-            "loss_interval": CONFIDENCE * deviation / math.sqrt(len(both)),
-            "matching_loss": float(losses["matching"].mean()),
-            "mismatch_loss": float(losses["mismatch"].mean()),
-            "accuracy": float(right.float().mean()),
+            "loss": estimate_mean((losses["matching"] + losses["mismatch"]) / 2.0, clips),
+            "matching_loss": estimate_mean(losses["matching"], clips),
+            "mismatch_loss": estimate_mean(losses["mismatch"], clips),
+            "accuracy": estimate_mean(right, clips),
         }
+
+    @torch.no_grad()
+    def images(self, network: nn.Module, device: Device) -> dict[str, Tensor]:
+        """Draw how alike sound and mouths look to the expert when one is shifted against the other."""
+        curve = sync_curve(self._embed_clips(network, device), LONGEST_SHIFT_FRAMES)
+        return {"cosine against shift of the sound": draw_curve(curve)}
+
+    def _embed_clips(self, network: nn.Module, device: Device) -> list[EmbeddedClip]:
+        """Embed every window of some held-out clips."""
+        windows = self._held_out.windows
+        clips = np.unique(windows[:, 0])
+        chosen = clips[np.unique(np.linspace(0, len(clips) - 1, CURVE_CLIPS).astype(np.int64))]
+        embedded = []
+        for clip in chosen:
+            rows = np.flatnonzero(windows[:, 0] == clip)[:CURVE_WINDOWS]
+            parts = [
+                self._embed(network, device, rows[first : first + VALIDATION_BATCH])
+                for first in range(0, len(rows), VALIDATION_BATCH)
+            ]
+            sound, mouths = (torch.cat(side) for side in zip(*parts, strict=True))
+            embedded.append(EmbeddedClip(windows[rows, 1], sound, mouths))
+        return embedded
+
+    def _embed(self, network: nn.Module, device: Device, rows: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        batch = self._held_out.assemble(rows, np.full(len(rows), True), np.random.default_rng(0))
+        sound, mouths = network(*(batch[name].to(device.torch_device) for name in ("mel", "frames")))
+        return sound.float().cpu(), mouths.float().cpu()
 
     def _judge(self, network: nn.Module, device: Device, matching: bool) -> Tensor:
         """Return the chances of being in sync, float32 (windows,)."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -65,6 +66,8 @@ class Task(ABC):
         specs: recipes that the product needs when used.
         networks: freshly initialised networks by name.
         notes: what the user should know about the data, one line each.
+        better: validation metrics that can choose the best checkpoint, each ``min`` or ``max``; the first does unless
+            ``loop.best_metric`` names another.
     """
 
     kind: str
@@ -75,21 +78,37 @@ class Task(ABC):
     specs: dict[str, Spec]
     networks: Networks
     notes: tuple[str, ...] = ()
+    better: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def batch(self, step: int) -> Batch:
-        """Make the training batch of a step, on the CPU.
+        """Make the training batch of a step, on the CPU; the first axis of every tensor is the sample.
 
         Must be a function of the seed, the data and ``step`` alone: that is why a resumed run needs no sampler state.
+        Several threads may call it at once.
         """
+
+    def rows_of_batch(self, step: int, rows: slice) -> Batch:
+        """Make some rows of a step's batch: what one of several ranks trains on.
+
+        By default the whole batch is made and cut. Override it to make no more than the rows; they must be equal.
+        """
+        return {name: value[rows] for name, value in self.batch(step).items()}
 
     @abstractmethod
     def losses(self, networks: Networks, batch: Batch) -> Iterator[Loss]:
-        """Yield losses; each is descended before the next one is computed, so adversaries can take turns."""
+        """Yield losses; each is descended before the next one is computed, so adversaries can take turns.
+
+        Each is a mean over the samples of the batch, which may be a part of a step's; gradients of parts are averaged.
+        """
 
     @abstractmethod
     def validate(self, network: nn.Module, device: Device) -> dict[str, float]:
-        """Measure the product on held-out clips; the same samples every time."""
+        """Measure the product on held-out clips; the same samples every time.
+
+        Numbers with a confidence interval are ``lipforge.train.metrics.Estimate``. Called by rank 0 alone; the others
+        get ``state`` from it.
+        """
 
     def images(self, network: nn.Module, device: Device) -> dict[str, Tensor]:
         """Draw what the product does on held-out samples: RGB float32 (3, H, W) in [0, 1] by title."""

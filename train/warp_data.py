@@ -36,6 +36,11 @@ class WarpData:
         self._pairs, self._lips, self._size, self._config, self._seed = pairs, lips, size_px, config, seed
         self._sampler = Sampler(len(pairs), batch_size, seed)
 
+    @property
+    def heads(self) -> npt.NDArray[np.int64]:
+        """Number of the head of every pair, int64 (P,)."""
+        return self._pairs.index[:, 0]
+
     def batch(self, step: int) -> Batch:
         """Return the augmented training batch of a step; keys as in ``plain_batch``, plus ``seen``."""
         random = step_generator(self._seed, step, stream=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from lipforge.kernels.spec import WarpSpec
 from lipforge.train.config import WarpConfig, as_plain
 from lipforge.train.device import Device
 from lipforge.train.losses import WarpLoss, mouth_importance
+from lipforge.train.metrics import estimate_mean
 from lipforge.train.models.compositor import composite
 from lipforge.train.models.warp import WarpNet
 from lipforge.train.pairs import load_pairs
@@ -31,6 +33,7 @@ class WarpTask(Task):
     """
 
     kind = "warp"
+    better = MappingProxyType({"psnr_db": "max", "closing_psnr_db": "max", "flow_error_px": "min"})
     dataset: Dataset
 
     def __init__(self, dataset: Dataset, config: WarpConfig) -> None:
@@ -67,7 +70,7 @@ class WarpTask(Task):
         Returns:
             ``psnr_db`` of the composited crop around the mouth and ``copy_psnr_db`` of the untouched reference;
             ``closing_psnr_db`` of open references with a shut target; ``flow_error_px`` in visible pixels around the
-            mouth; ``mask_error``, mean absolute difference to the hidden share.
+            mouth; ``mask_error``, mean absolute difference to the hidden share. All with intervals over heads.
         """
         collected: dict[str, list[Tensor]] = {}
         for start in range(0, len(self._rows), VALIDATION_BATCH):
@@ -75,12 +78,12 @@ class WarpTask(Task):
             for name, values in self._measure(network, device, batch).items():
                 collected.setdefault(name, []).append(values)
         joined = {name: torch.cat(values) for name, values in collected.items()}
-        closing = joined.pop("closing") > 0
-        metrics = {name: float(values.mean()) for name, values in joined.items() if not name.endswith("square")}
-        metrics["psnr_db"] = _psnr_db(joined["square"])
-        metrics["copy_psnr_db"] = _psnr_db(joined["copy_square"])
+        closing, heads = joined.pop("closing") > 0, self._held_out.heads[self._rows]
+        of_pair = {name: values for name, values in joined.items() if not name.endswith("square")}
+        of_pair["psnr_db"], of_pair["copy_psnr_db"] = _psnr_db(joined["square"]), _psnr_db(joined["copy_square"])
+        metrics: dict[str, float] = {name: estimate_mean(values, heads) for name, values in of_pair.items()}
         if closing.any():
-            metrics["closing_psnr_db"] = _psnr_db(joined["square"][closing])
+            metrics["closing_psnr_db"] = estimate_mean(of_pair["psnr_db"][closing], heads[closing.numpy()])
         return metrics
 
     @torch.no_grad()
@@ -118,5 +121,5 @@ class WarpTask(Task):
         }
 
 
-def _psnr_db(mean_squares: Tensor) -> float:
-    return float((-10.0 * mean_squares.clamp_min(1e-10).log10()).mean())
+def _psnr_db(mean_squares: Tensor) -> Tensor:
+    return -10.0 * mean_squares.clamp_min(1e-10).log10()

@@ -1,7 +1,4 @@
-"""Configurations of the trainers of the Wav2Lip family; defaults are the published values.
-
-One thing is not as published: the loop clips gradients (``loop.clip_norm``).
-"""
+"""Configurations of the trainers of the Wav2Lip family; defaults are the published values."""
 
 from __future__ import annotations
 
@@ -40,14 +37,16 @@ def _published_loop(batch_size: int, every: int, betas: tuple[float, float] = (0
     return LoopConfig(
         steps=200_000,
         batch_size=batch_size,
+        optimiser="adam",
         learning_rate=1e-4,
-        last_rate_share=1.0,
+        schedule="constant",
         warmup_steps=0,
         weight_decay=0.0,
         betas=betas,
+        clip_norm=0.0,
         ema_decay=0.0,
         validate_every=every,
-        image_every=0,
+        image_every=every,
         save_every=every,
         save_minutes=0.0,
     )

@@ -65,6 +65,11 @@ class Wav2LipData:
     def __len__(self) -> int:
         return len(self._index)
 
+    @property
+    def windows(self) -> npt.NDArray[np.int64]:
+        """Clip and first frame of every window, int64 (K, 2)."""
+        return self._index
+
     def batch(self, step: int) -> Batch:
         """Return the training batch of a step (``assemble``)."""
         return self.assemble(self._sampler.batch(step), step_generator(self._seed, step, stream=6))

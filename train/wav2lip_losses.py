@@ -61,8 +61,11 @@ class SyncLoss(nn.Module):
             mel: float32 (B, 1, 80, 16), the window that starts with the first frame.
             clips: float32 (B, 3, 5, S, S), whole face crops, BGR in [0, 1].
         """
-        sound, mouths = self.expert(mel, stack_frames(lower_half(clips)))
-        return binary_cross_entropy(sync_chances(sound, mouths), 1.0)
+        return binary_cross_entropy(self.chances(mel, clips), 1.0)
+
+    def chances(self, mel: Tensor, clips: Tensor) -> Tensor:
+        """Return the chance of each clip to be in sync, float32 (B,); arguments as in ``forward``."""
+        return sync_chances(*self.expert(mel, stack_frames(lower_half(clips))))
 
 
 def perceptual_loss(critic: nn.Module, drawn: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from lipforge.kernels.spec import MelChunkSpec
 from lipforge.train.config import as_plain
 from lipforge.train.device import Device
 from lipforge.train.frame_folders import FrameFolders
+from lipforge.train.metrics import estimate_mean
 from lipforge.train.models import build_network, quality_discriminator, syncnet
 from lipforge.train.models.quality_discriminator import QualityDiscriminator
 from lipforge.train.models.wav2lip import KIND, Wav2Lip
@@ -24,7 +26,14 @@ from lipforge.train.sync_data import SIZE_PX
 from lipforge.train.task import Batch, Loss, Networks, Task
 from lipforge.train.wav2lip_config import Wav2LipConfig
 from lipforge.train.wav2lip_data import Wav2LipData
-from lipforge.train.wav2lip_losses import GeneratorWeights, SyncLoss, SyncWeight, critic_losses, perceptual_loss
+from lipforge.train.wav2lip_losses import (
+    GeneratorWeights,
+    SyncLoss,
+    SyncWeight,
+    binary_cross_entropy,
+    critic_losses,
+    perceptual_loss,
+)
 
 VALIDATION_BATCH = 16
 VALIDATION_STREAM = 7
@@ -42,6 +51,7 @@ class Wav2LipTask(Task):
     """
 
     kind = KIND
+    better = MappingProxyType({"sync": "min", "picture": "min"})
 
     def __init__(self, dataset: FrameFolders, config: Wav2LipConfig) -> None:
         self.dataset, self.loop, self.config = dataset, config.loop, as_plain(config)
@@ -109,25 +119,22 @@ class Wav2LipTask(Task):
 
         Returns:
             ``picture``, L1 distance to the true frames; ``sync``, the expert's loss of the drawn frames, and
-            ``real_sync``, that of the true ones under the same expert; ``sync_share``, which counts from now on.
+            ``real_sync``, that of the true ones under the same expert, with intervals over clips; ``sync_share``, which
+            counts from now on.
         """
         random = np.random.default_rng([self.loop.seed, VALIDATION_STREAM])
         judge = self._sync_loss.to(device.torch_device)
-        sums: dict[str, float] = {}
-        count = 0
+        collected: dict[str, list[Tensor]] = {"picture": [], "sync": [], "real_sync": []}
         for start in range(0, len(self._rows), VALIDATION_BATCH):
             rows = self._rows[start : start + VALIDATION_BATCH]
             batch = {k: v.to(device.torch_device) for k, v in self._held_out.assemble(rows, random).items()}
             drawn = network(batch["mels"], batch["face"]).float()
-            measured = {
-                "picture": (drawn - batch["target"]).abs().mean(),
-                "sync": judge(batch["expert_mel"], drawn),
-                "real_sync": judge(batch["expert_mel"], batch["target"]),
-            }
-            count += len(rows)
-            for name, value in measured.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(rows)
-        metrics = {name: total / count for name, total in sums.items()}
+            collected["picture"].append((drawn - batch["target"]).abs().mean((1, 2, 3, 4)).cpu())
+            for name, clips in (("sync", drawn), ("real_sync", batch["target"])):
+                chances = judge.chances(batch["expert_mel"], clips).cpu()
+                collected[name].append(torch.stack([binary_cross_entropy(chance, 1.0) for chance in chances]))
+        of_clip = self._held_out.windows[self._rows, 0]
+        metrics = {name: estimate_mean(torch.cat(values), of_clip) for name, values in collected.items()}
         self._sync_weight.evaluated(metrics["sync"])
         return {**metrics, "sync_share": self._sync_weight.value}
 

@@ -47,9 +47,9 @@ def test_what_is_no_checkpoint_is_refused(audio2lips: Path, tmp_path: Path) -> N
 def test_damaged_weights_are_refused(warp: Path, audio2lips: Path, tmp_path: Path) -> None:
     broken = tmp_path / "step-00000007"
     shutil.copytree(warp, broken)
-    weights = (broken / "model.pt").read_bytes()
-    (broken / "model.pt").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(InputError, match=r"model\.pt"):
+    weights = (broken / "model.safetensors").read_bytes()
+    (broken / "model.safetensors").write_bytes(weights[: len(weights) // 2])
+    with pytest.raises(InputError, match=r"model\.safetensors"):
         read_sources([audio2lips, broken])
 
 

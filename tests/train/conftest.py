@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
+import sys
 import tarfile
 import wave
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -198,6 +201,19 @@ def frame_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "filelists" / "train.txt").write_text("".join(f"main/{n:03d} MV\n" for n in range(6)))
     (root / "filelists" / "val.txt").write_text("main/006\nmain/007\n\n")
     return root
+
+
+@pytest.fixture(scope="session")
+def toy() -> ModuleType:
+    """The module of the toy trainer, which tests in other processes use too."""
+    path = Path(__file__).with_name("processes") / "toy_task.py"
+    spec = importlib.util.spec_from_file_location("toy_task", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["toy_task"] = module  # dataclasses look there
+    spec.loader.exec_module(module)
+    return module
 
 
 GOLDEN = Path(__file__).parents[1] / "golden"
