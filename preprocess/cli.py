@@ -20,6 +20,7 @@ def preprocess() -> None:
 @click.option("--fps", default=25, show_default=True, type=click.IntRange(10, 60), help="Frames a second.")
 @click.option("--pairs", default=8, show_default=True, type=click.IntRange(0, 20), help="Frame pairs with true motion.")
 @click.option("--video", is_flag=True, help="Also render every frame (about 30 ms each) into an MP4 with sound.")
+@click.option("--faces", is_flag=True, help="Also render the face in every frame (25 ms each), for the Wav2Lip trainers.")
 @click.option("--shard-clips", default=50, show_default=True, type=click.IntRange(1), help="Clips in one shard.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes; 0 takes one per core.")
 def synth(
@@ -30,6 +31,7 @@ def synth(
     fps: int,
     pairs: int,
     video: bool,
+    faces: bool,
     shard_clips: int,
     workers: int,
 ) -> None:
@@ -47,5 +49,5 @@ def synth(
     from lipforge.preprocess.synth.clip import ClipOptions
     from lipforge.preprocess.synth.dataset import DatasetOptions, make_dataset
 
-    options = ClipOptions(seconds=seconds, fps=fps, pairs=pairs, video=video)
+    options = ClipOptions(seconds=seconds, fps=fps, pairs=pairs, video=video, faces=faces)
     make_dataset(out, DatasetOptions(clips=clips, seed=seed, shard_clips=shard_clips, workers=workers, clip=options))

@@ -20,7 +20,7 @@ from lipforge.preprocess.synth.head_data import (
     UPPER_TEETH,
     HeadData,
 )
-from lipforge.preprocess.synth.raster import Visible, interpolate, sample_bilinear
+from lipforge.preprocess.synth.raster import Visible, interpolate, interpolate_corners, sample_bilinear
 
 _EYE_WHITE = np.array([230.0, 228.0, 225.0])
 _TOOTH_WIDTH = 0.055  # decimetres on the rest mesh
@@ -145,8 +145,7 @@ class _Points:
 
     def __init__(self, shader: Shader, seen: Visible, mask: npt.NDArray[np.bool_], kind: npt.NDArray[np.int32]) -> None:
         head = shader._head
-        weights = seen.weights[mask][:, :, None]
-        uv = (head.face_uv[seen.triangle[mask]] * weights).sum(1)
+        uv = interpolate_corners(head.face_uv, seen, mask)
         uv[:, 1] = 1 - uv[:, 1]  # the data counts v upwards
         texel = np.asarray(uv * shader._lip_mask.shape[0], np.float32)
         lip = sample_bilinear(shader._lip_mask, texel[:, 0], texel[:, 1])
