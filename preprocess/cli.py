@@ -20,7 +20,9 @@ def preprocess() -> None:
 @click.option("--fps", default=25, show_default=True, type=click.IntRange(10, 60), help="Frames a second.")
 @click.option("--pairs", default=8, show_default=True, type=click.IntRange(0, 20), help="Frame pairs with true motion.")
 @click.option("--video", is_flag=True, help="Also render every frame (about 30 ms each) into an MP4 with sound.")
-@click.option("--faces", is_flag=True, help="Also render the face in every frame (25 ms each), for the Wav2Lip trainers.")
+@click.option(
+    "--faces", is_flag=True, help="Also render the face in every frame (25 ms each), for the Wav2Lip trainers."
+)
 @click.option("--shard-clips", default=50, show_default=True, type=click.IntRange(1), help="Clips in one shard.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes; 0 takes one per core.")
 def synth(

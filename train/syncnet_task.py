@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lipforge.kernels.spec import MelChunkSpec
 from lipforge.train.config import as_plain
 from lipforge.train.device import Device
-from lipforge.train.frame_folders import FrameFolders
+from lipforge.train.face_clips import FaceSet
 from lipforge.train.models.syncnet import KIND, SyncNet
 from lipforge.train.sync_data import SyncData
 from lipforge.train.task import Batch, Loss, Networks, Task
@@ -34,19 +34,21 @@ class SyncNetTask(Task):
 
     kind = KIND
 
-    def __init__(self, dataset: FrameFolders, config: SyncNetConfig) -> None:
+    def __init__(self, dataset: FaceSet, config: SyncNetConfig) -> None:
         self.dataset, self.loop, self.config = dataset, config.loop, as_plain(config)
         chunk = MelChunkSpec(offset_frames=0)
         self.specs = {"mel": dataset.mel, "mel_chunk": chunk}
         self.model_args = self.config["model"]
         torch.manual_seed(config.loop.seed)
         self.networks = {self.kind: SyncNet(**self.model_args)}
-        batches = {"batch_size": config.loop.batch_size, "seed": config.loop.seed}
+        batches = {"batch_size": config.loop.batch_size, "seed": config.loop.seed, "workers": config.data.workers}
         self._training = SyncData(dataset.training, dataset.mel, chunk, dataset.fps, **batches)
         self._held_out = SyncData(dataset.held_out, dataset.mel, chunk, dataset.fps, **batches)
         skipped = Counter(dataset.skipped)
         skipped["too short"] = self._training.unused_clips + self._held_out.unused_clips
-        self.notes = tuple(f"{count} clips skipped: {reason}" for reason, count in skipped.items() if count)
+        self.notes = dataset.notes + tuple(
+            f"{count} clips skipped: {reason}" for reason, count in skipped.items() if count
+        )
         windows = min(config.data.validation_windows, len(self._held_out))
         # Spread over all held-out clips, the same in every run on this data.
         self._rows = np.unique(np.linspace(0, len(self._held_out) - 1, windows).astype(np.int64))

@@ -16,11 +16,15 @@ class SyncNetDataConfig:
 
     Attributes:
         filelists: folder of ``train.txt`` and ``val.txt``; empty means ``filelists`` in the data folder.
+        validation_share: share of the clips that is held out, the last ones, where packed shards do not say which.
+        workers: threads that make the rows of a batch.
         validation_windows: held-out windows, the same at every evaluation, each judged with its own frames and with
             others.
     """
 
     filelists: str = ""
+    validation_share: float = 0.1
+    workers: int = 1
     validation_windows: int = 1024
 
 
@@ -68,11 +72,15 @@ class Wav2LipDataConfig:
 
     Attributes:
         filelists: folder of ``train.txt`` and ``val.txt``; empty means ``filelists`` in the data folder.
+        validation_share: share of the clips that is held out, the last ones, where packed shards do not say which.
+        workers: threads that make the rows of a batch.
         validation_windows: held-out windows, the same at every evaluation.
         mel_offset_frames: where a frame's sound starts (``MelChunkSpec``); recorded in the checkpoint.
     """
 
     filelists: str = ""
+    validation_share: float = 0.1
+    workers: int = 1
     validation_windows: int = 256
     mel_offset_frames: int = -1
 

@@ -15,7 +15,7 @@ from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.spec import MelChunkSpec
 from lipforge.train.config import as_plain
 from lipforge.train.device import Device
-from lipforge.train.frame_folders import FrameFolders
+from lipforge.train.face_clips import FaceSet
 from lipforge.train.models import build_network, quality_discriminator, syncnet
 from lipforge.train.models.quality_discriminator import QualityDiscriminator
 from lipforge.train.models.wav2lip import KIND, Wav2Lip
@@ -43,7 +43,7 @@ class Wav2LipTask(Task):
 
     kind = KIND
 
-    def __init__(self, dataset: FrameFolders, config: Wav2LipConfig) -> None:
+    def __init__(self, dataset: FaceSet, config: Wav2LipConfig) -> None:
         self.dataset, self.loop, self.config = dataset, config.loop, as_plain(config)
         if not config.loss.expert:
             raise ConfigError("no sync expert: name a trained one with --syncnet-checkpoint-path.")
@@ -60,12 +60,15 @@ class Wav2LipTask(Task):
         self._adversary = config.loss.adversary
         GeneratorWeights(config.loss.sync, self._adversary)  # refuses shares that do not fit, before the run
         settings: dict[str, Any] = {"size_px": SIZE_PX, "batch_size": config.loop.batch_size, "seed": config.loop.seed}
+        settings["workers"] = config.data.workers
         recipe = (dataset.mel, dataset.fps, chunk, expert_chunk)
         self._training = Wav2LipData(dataset.training, *recipe, **settings)
         self._held_out = Wav2LipData(dataset.held_out, *recipe, **settings)
         skipped = Counter(dataset.skipped)
         skipped["too short"] = self._training.unused_clips + self._held_out.unused_clips
-        self.notes = tuple(f"{count} clips skipped: {reason}" for reason, count in skipped.items() if count)
+        self.notes = dataset.notes + tuple(
+            f"{count} clips skipped: {reason}" for reason, count in skipped.items() if count
+        )
         windows = min(config.data.validation_windows, len(self._held_out))
         self._rows = np.unique(np.linspace(0, len(self._held_out) - 1, windows).astype(np.int64))
 
