@@ -51,8 +51,9 @@ class FrameFolder:
             InputError: a picture is missing or damaged.
         """
         planes = np.empty((count, 3, size_px, size_px), np.uint8)
+        folder = str(self.folder)
         for place in range(count):
-            path = self.folder / f"{first + place}.jpg"
+            path = f"{folder}/{first + place}.jpg"
             picture = read_picture(path)
             if picture is None:
                 raise InputError(f"{path}: missing or damaged; delete the clip's folder or preprocess it again.")
@@ -168,13 +169,14 @@ def look_at(folder: Path) -> FrameFolder | str:
     return FrameFolder(folder, frames, seconds)
 
 
-def read_picture(path: Path) -> npt.NDArray[np.uint8] | None:
+def read_picture(path: Path | str) -> npt.NDArray[np.uint8] | None:
     """Return a picture, uint8 (H, W, 3) BGR, or None where there is none that can be decoded."""
     try:
-        content = np.fromfile(path, np.uint8)
+        with open(path, "rb", buffering=0) as file:
+            content = file.read()
     except OSError:
         return None
-    picture = cv2.imdecode(content, cv2.IMREAD_COLOR) if len(content) else None
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     return None if picture is None else np.asarray(picture, np.uint8)
 
 
