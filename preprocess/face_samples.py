@@ -13,7 +13,7 @@ from lipforge.kernels.mel import VALUES_VERSION, log_mel
 from lipforge.kernels.spec import MelSpec
 
 FACE_PX = 96
-FULL_SCALE = 32767
+FULL_SCALE = 32768
 
 
 def faces_header() -> dict[str, Any]:
@@ -33,7 +33,7 @@ def face_files(
         mel: recipe of the spectrogram that is kept beside the sound.
     """
     # Of the sound as it is stored: whoever makes the spectrogram again gets the same one.
-    columns = log_mel(samples.astype(np.float32) / np.float32(FULL_SCALE + 1), mel).astype(np.float16)
+    columns = log_mel(samples.astype(np.float32) / np.float32(FULL_SCALE), mel).astype(np.float16)
     return {
         "wav": encode_wav(samples, mel.sample_rate_hz),
         "mel.npy": encode_npy(columns),
@@ -44,8 +44,8 @@ def face_files(
 
 
 def to_int16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """Round sound in [-1, 1] to 16 bits; what is louder is clipped."""
-    return np.rint(np.clip(samples, -1, 1) * FULL_SCALE).astype(np.int16)
+    """Round sound in [-1, 1] to 16 bits, as readers take it: 16 bits in, the same 16 bits out. What is louder is cut."""
+    return np.clip(np.rint(samples * np.float32(FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
 def encode_wav(samples: npt.NDArray[np.int16], rate_hz: int) -> bytes:

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.spec import MelChunkSpec, MelSpec
 from lipforge.train.clip_mels import ClipMels
-from lipforge.train.clip_windows import elsewhere, index_windows, usable_starts
+from lipforge.train.clip_windows import LEAST_GAP_FRAMES, elsewhere, index_windows, usable_starts
 from lipforge.train.face_clips import FaceClip
 from lipforge.train.models.wav2lip_blocks import FRAMES
 from lipforge.train.row_workers import RowWorkers
@@ -24,14 +26,17 @@ WHITE = np.float32(255.0)
 class SyncData:
     """Makes batches from clips; a batch depends on the seed and the step only.
 
-    Every window of five consecutive frames is a sample. In half of the samples the frames come from another place in
-    the same clip than the sound, ``LEAST_GAP_FRAMES`` or more away.
+    Every window of five consecutive frames is a sample. As published, in half of the samples the frames come from
+    another place in the same clip than the sound, ``LEAST_GAP_FRAMES`` or more away. With several windows a clip all
+    samples match, and the trainer compares each sound with all mouths of its clip (``mismatches``): from the same
+    work it learns from many more mismatches.
 
     Args:
         clips: where samples come from.
         mel, chunk, fps: recipe of a mel window.
         batch_size: samples of a batch.
         seed: of sampling.
+        windows_a_clip: windows that a clip gives to a batch at a time.
         workers: threads that make the rows of a batch.
 
     Attributes:
@@ -39,6 +44,7 @@ class SyncData:
 
     Raises:
         InputError: no clip is long enough.
+        ConfigError: the batch is no multiple of ``windows_a_clip``.
     """
 
     def __init__(
@@ -50,13 +56,17 @@ class SyncData:
         *,
         batch_size: int,
         seed: int,
+        windows_a_clip: int = 1,
         workers: int = 1,
     ) -> None:
+        if windows_a_clip < 1 or batch_size % windows_a_clip:
+            raise ConfigError(f"data.windows_a_clip={windows_a_clip}; loop.batch_size={batch_size} must be a multiple.")
         self._clips, self._mel, self._chunk, self._fps, self._seed = clips, mel, chunk, fps, seed
         self._starts = [usable_starts(clip, mel, chunk, fps) for clip in clips]
         self._index = index_windows(clips, self._starts)
         self.unused_clips = sum(not len(starts) for starts in self._starts)
-        self._sampler = Sampler(len(self._index), batch_size, seed)
+        self._windows_a_clip = windows_a_clip
+        self._sampler = Sampler(len(self._index), batch_size // windows_a_clip, seed)
         self._mels = ClipMels(clips, mel)
         self._workers = RowWorkers(workers)
 
@@ -65,9 +75,13 @@ class SyncData:
 
     def batch(self, step: int, part: slice = WHOLE) -> Batch:
         """Return the training batch of a step (``assemble``), or the part of it that one of several ranks takes."""
-        rows = self._sampler.batch(step)
-        matching, chances = step_generator(self._seed, step, stream=4).random((2, len(rows)))
-        return self._assemble(rows[part], matching[part] < 0.5, chances[part])
+        rows, random = self._sampler.batch(step), step_generator(self._seed, step, stream=4)
+        if self._windows_a_clip == 1:
+            matching, chances = random.random((2, len(rows)))
+            return self._assemble(rows[part], matching[part] < 0.5, chances[part])
+        rows = self._with_companions(rows, random)[part]
+        batch = self._assemble(rows, np.ones(len(rows), np.bool_), np.zeros(len(rows)))
+        return batch | {"window": torch.from_numpy(self._index[rows])}
 
     def assemble(
         self, rows: npt.NDArray[np.int64], matching: npt.NDArray[np.bool_], random: np.random.Generator
@@ -81,9 +95,18 @@ class SyncData:
 
         Returns:
             ``mel`` float32 (B, 1, M, columns); ``frames`` float32 (B, 15, 48, 96), lower halves frame after frame, BGR
-            in [0, 1]; ``matching`` float32 (B,), 0 or 1.
+            in [0, 1]; ``matching`` float32 (B,), 0 or 1. Training batches of several windows a clip also have
+            ``window`` int64 (B, 2), clip and first frame.
         """
         return self._assemble(rows, matching, random.random(len(rows)))
+
+    def _with_companions(self, rows: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.int64]:
+        """Return each window and others of its clip behind it."""
+        clips = self._index[rows, 0]
+        counts = np.array([len(self._starts[clip]) for clip in clips])
+        first = np.searchsorted(self._index[:, 0], clips)
+        others = first[:, None] + random.random((len(rows), self._windows_a_clip - 1)) * counts[:, None]
+        return np.concatenate([rows[:, None], others.astype(np.int64)], 1).ravel()
 
     def _assemble(
         self, rows: npt.NDArray[np.int64], matching: npt.NDArray[np.bool_], chances: npt.NDArray[np.float64]
@@ -105,3 +128,13 @@ class SyncData:
             "frames": torch.from_numpy(frames.reshape(len(rows), FRAMES * 3, SIZE_PX // 2, SIZE_PX)),
             "matching": torch.from_numpy(matching.astype(np.float32)),
         }
+
+
+def mismatches(windows: Tensor) -> Tensor:
+    """Return which sounds (rows) and mouths (columns) are of one clip and do not belong together, bool (B, B).
+
+    Args:
+        windows: int64 (B, 2), clip and first frame.
+    """
+    clip, start = windows.T
+    return (clip[:, None] == clip) & ((start[:, None] - start).abs() >= LEAST_GAP_FRAMES)

@@ -15,7 +15,7 @@ from lipforge.train.config import as_plain
 from lipforge.train.device import Device
 from lipforge.train.face_clips import FaceSet
 from lipforge.train.models.syncnet import KIND, SyncNet
-from lipforge.train.sync_data import SyncData
+from lipforge.train.sync_data import SyncData, mismatches
 from lipforge.train.task import Batch, Loss, Networks, Task
 from lipforge.train.wav2lip_config import SyncNetConfig
 from lipforge.train.wav2lip_losses import binary_cross_entropy, sync_chances
@@ -41,7 +41,12 @@ class SyncNetTask(Task):
         self.model_args = self.config["model"]
         torch.manual_seed(config.loop.seed)
         self.networks = {self.kind: SyncNet(**self.model_args)}
-        batches = {"batch_size": config.loop.batch_size, "seed": config.loop.seed, "workers": config.data.workers}
+        batches = {
+            "windows_a_clip": config.data.windows_a_clip,
+            "batch_size": config.loop.batch_size,
+            "seed": config.loop.seed,
+            "workers": config.data.workers,
+        }
         self._training = SyncData(dataset.training, dataset.mel, chunk, dataset.fps, **batches)
         self._held_out = SyncData(dataset.held_out, dataset.mel, chunk, dataset.fps, **batches)
         skipped = Counter(dataset.skipped)
@@ -59,9 +64,13 @@ class SyncNetTask(Task):
 
     def losses(self, networks: Networks, batch: Batch) -> Iterator[Loss]:
         """Yield the one loss of the expert."""
-        chances = sync_chances(*networks[self.kind](batch["mel"], batch["frames"]))
-        loss = binary_cross_entropy(chances, batch["matching"])
-        right = ((chances > 0.5) == (batch["matching"] > 0.5)).float().mean()
+        sounds, mouths = networks[self.kind](batch["mel"], batch["frames"])
+        chances, matching = sync_chances(sounds, mouths), batch["matching"]
+        if "window" in batch:
+            loss, right = _compare_all(sounds, mouths, batch["window"])
+        else:
+            loss = binary_cross_entropy(chances, matching)
+            right = ((chances > 0.5) == (matching > 0.5)).float().mean()
         yield Loss(self.kind, loss, {"loss": loss, "accuracy": right})
 
     @torch.no_grad()
@@ -99,3 +108,11 @@ class SyncNetTask(Task):
 
 def _cross_entropies(chances: Tensor, matching: bool) -> Tensor:
     return torch.stack([binary_cross_entropy(chance, float(matching)) for chance in chances])
+
+
+def _compare_all(sounds: Tensor, mouths: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return loss and accuracy of all sounds with all mouths of their clips; both sides count alike, as published."""
+    chances = (sounds.float() @ mouths.float().T).clamp(0.0, 1.0)
+    true, false = chances.diagonal(), chances[mismatches(windows)]
+    loss = (binary_cross_entropy(true, 1.0) + binary_cross_entropy(false, 0.0)) / 2.0
+    return loss, ((true > 0.5).float().mean() + (false <= 0.5).float().mean()) / 2.0
