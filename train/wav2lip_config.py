@@ -17,9 +17,9 @@ class SyncNetDataConfig:
     Attributes:
         filelists: folder of ``train.txt`` and ``val.txt``; empty means ``filelists`` in the data folder.
         validation_share: share of the clips that is held out, the last ones, where packed shards do not say which.
-        windows_a_clip: windows that a clip gives to a batch at a time. 1 is as published: half of the batch shows frames
-            from elsewhere. With more, each sound is compared with all mouths of its clip, and ``loop.batch_size`` is a
-            multiple of it: from the same work the expert learns from many more mismatches.
+        windows_a_clip: windows that a clip gives to a batch at a time. 1 is as published: half of the batch shows
+            frames from elsewhere. With more, each sound is compared with all mouths of its clip, and
+            ``loop.batch_size`` is a multiple of it: from the same work the expert learns from many more mismatches.
         workers: threads that make the rows of a batch.
         validation_windows: held-out windows, the same at every evaluation, each judged with its own frames and with
             others.

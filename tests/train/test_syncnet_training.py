@@ -150,7 +150,7 @@ def test_folders_that_are_none(frame_root: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none of its 1 clips is usable \({'no folder': 1}\)"):
         open_frame_folders(frame_root, lists)
     short = FolderClip(frame_root / "x", np.arange(6), 1.0)
-    with pytest.raises(InputError, match="none of 1 clips, such as .*x, has two windows"):
+    with pytest.raises(InputError, match=r"none of 1 clips, such as .*x, has two windows"):
         SyncData([short], MelSpec(), CHUNK, 25.0, batch_size=2, seed=0)
 
 
