@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.spec import MelChunkSpec
 from lipforge.train.config import as_plain
 from lipforge.train.device import Device
@@ -41,6 +43,9 @@ class SyncNetTask(Task):
         self.model_args = self.config["model"]
         torch.manual_seed(config.loop.seed)
         self.networks = {self.kind: SyncNet(**self.model_args)}
+        self._contrast = config.loss
+        if config.loss.contrast > 0.0 and config.data.windows_a_clip == 1:
+            raise ConfigError("loss.contrast needs data.windows_a_clip above 1: it chooses among a clip's windows.")
         batches = {
             "windows_a_clip": config.data.windows_a_clip,
             "batch_size": config.loop.batch_size,
@@ -65,13 +70,16 @@ class SyncNetTask(Task):
     def losses(self, networks: Networks, batch: Batch) -> Iterator[Loss]:
         """Yield the one loss of the expert."""
         sounds, mouths = networks[self.kind](batch["mel"], batch["frames"])
-        chances, matching = sync_chances(sounds, mouths), batch["matching"]
         if "window" in batch:
-            loss, right = _compare_all(sounds, mouths, batch["window"])
+            parts = compare_all(sounds, mouths, batch["window"], self._contrast.contrast_scale)
         else:
-            loss = binary_cross_entropy(chances, matching)
+            chances, matching = sync_chances(sounds, mouths), batch["matching"]
             right = ((chances > 0.5) == (matching > 0.5)).float().mean()
-        yield Loss(self.kind, loss, {"loss": loss, "accuracy": right})
+            parts = {"loss": binary_cross_entropy(chances, matching), "accuracy": right}
+        total = parts["loss"]
+        if self._contrast.contrast > 0.0:
+            total = total + self._contrast.contrast * parts["contrast"]
+        yield Loss(self.kind, total, parts)
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: Device) -> dict[str, float]:
@@ -110,9 +118,26 @@ def _cross_entropies(chances: Tensor, matching: bool) -> Tensor:
     return torch.stack([binary_cross_entropy(chance, float(matching)) for chance in chances])
 
 
-def _compare_all(sounds: Tensor, mouths: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
-    """Return loss and accuracy of all sounds with all mouths of their clips; both sides count alike, as published."""
-    chances = (sounds.float() @ mouths.float().T).clamp(0.0, 1.0)
-    true, false = chances.diagonal(), chances[mismatches(windows)]
+def compare_all(sounds: Tensor, mouths: Tensor, windows: Tensor, scale: float) -> dict[str, Tensor]:
+    """Compare all sounds with all mouths of their clips.
+
+    Args:
+        sounds: float32 (B, E), embeddings of length 1.
+        mouths: the same; those of a row belong together.
+        windows: int64 (B, 2), clip and first frame of each.
+        scale: of a cosine in the contrast.
+
+    Returns:
+        ``loss``, cross-entropy in which pairs that match and pairs that do not count alike, as published;
+        ``contrast``, that of choosing the right mouth for a sound and the right sound for a mouth among those of the
+        clip; ``accuracy``.
+    """
+    cosines, wrong = sounds.float() @ mouths.float().T, mismatches(windows)
+    true, false = cosines.diagonal().clamp(0.0, 1.0), cosines[wrong].clamp(0.0, 1.0)
     loss = (binary_cross_entropy(true, 1.0) + binary_cross_entropy(false, 0.0)) / 2.0
-    return loss, ((true > 0.5).float().mean() + (false <= 0.5).float().mean()) / 2.0
+    eligible = wrong | torch.eye(len(wrong), dtype=torch.bool, device=wrong.device)
+    scores = (scale * cosines).masked_fill(~eligible, -torch.inf)
+    right = torch.arange(len(scores), device=scores.device)
+    contrast = (functional.cross_entropy(scores, right) + functional.cross_entropy(scores.T, right)) / 2.0
+    accuracy = ((true > 0.5).float().mean() + (false <= 0.5).float().mean()) / 2.0
+    return {"loss": loss, "contrast": contrast, "accuracy": accuracy}

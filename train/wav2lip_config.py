@@ -62,12 +62,28 @@ def _published_loop(batch_size: int, every: int, betas: tuple[float, float] = (0
 
 
 @dataclass(frozen=True)
+class SyncNetLossConfig:
+    """What the expert descends beside the published loss.
+
+    Attributes:
+        contrast: weight of telling the right mouth of a clip from its other ones, and the right sound; 0 as published.
+            It needs ``data.windows_a_clip`` above 1. The published loss alone long stays at chance, where the chance
+            is one half for everything; a ranking has no such resting place.
+        contrast_scale: what a cosine is multiplied by before the softmax.
+    """
+
+    contrast: float = 0.0
+    contrast_scale: float = 16.0
+
+
+@dataclass(frozen=True)
 class SyncNetConfig:
     """Configuration of ``lipforge train syncnet``."""
 
     loop: LoopConfig = field(default_factory=lambda: _published_loop(64, 10_000))
     data: SyncNetDataConfig = field(default_factory=SyncNetDataConfig)
     model: SyncNetModelConfig = field(default_factory=SyncNetModelConfig)
+    loss: SyncNetLossConfig = field(default_factory=SyncNetLossConfig)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from lipforge.train.frame_folders import FolderClip, open_frame_folders
 from lipforge.train.loop import Loop, RunOptions
 from lipforge.train.pth_exchange import export_pth
 from lipforge.train.sync_data import SyncData
-from lipforge.train.syncnet_task import SyncNetTask
+from lipforge.train.syncnet_task import SyncNetTask, compare_all
 from lipforge.train.wav2lip_config import SyncNetConfig
 
 CONFIG = Path(str(resources.files("lipforge.train") / "configs" / "syncnet-tiny.yaml"))
@@ -194,6 +194,33 @@ def test_validation_is_the_same_every_time(frame_root: Path) -> None:
     assert metrics == task.validate(network, open_device("cpu"))
     assert metrics["loss"] == pytest.approx((metrics["matching_loss"] + metrics["mismatch_loss"]) / 2, abs=1e-5)
     assert metrics["loss_interval"] > 0
+
+
+def test_all_sounds_with_all_mouths_of_their_clips() -> None:
+    """Against a loop over pairs, each by the published loss."""
+    torch.manual_seed(0)
+    sounds, mouths = (torch.nn.functional.normalize(torch.rand(6, 8), dim=1) for _ in range(2))
+    windows = torch.tensor([[0, 0], [0, 1], [0, 5], [3, 0], [3, 2], [3, 2]])
+    parts = compare_all(sounds, mouths, windows, scale=16.0)
+    cosine = sounds @ mouths.T
+    wrong = {(0, 2), (1, 2), (2, 0), (2, 1), (3, 4), (3, 5), (4, 3), (5, 3)}
+    true = torch.stack([-cosine[i, i].log() for i in range(6)]).mean()
+    false = torch.stack([-(1 - cosine[i, j]).log() for i, j in wrong]).mean()
+    torch.testing.assert_close(parts["loss"], (true + false) / 2)
+    losses = []
+    for i in range(6):
+        others = [j for j in range(6) if (i, j) in wrong]
+        for scores in (cosine[i], cosine[:, i]):
+            losses.append(-torch.log_softmax(16.0 * torch.stack([scores[i], *(scores[j] for j in others)]), 0)[0])
+    torch.testing.assert_close(parts["contrast"], torch.stack(losses).mean())
+
+
+def test_several_windows_a_clip_train(frame_root: Path, tmp_path: Path) -> None:
+    more = ["data.windows_a_clip=4", "loss.contrast=1.0"]
+    call(frame_root, tmp_path / "run", "--config", str(CONFIG), *QUICK, *more)
+    assert load_checkpoint(tmp_path / "run").config["loss"] == {"contrast": 1.0, "contrast_scale": 16.0}
+    with pytest.raises(ConfigError, match=r"loss\.contrast needs data\.windows_a_clip above 1"):
+        call(frame_root, tmp_path / "other", "--config", str(CONFIG), "loss.contrast=1.0")
 
 
 @pytest.mark.slow
