@@ -15,7 +15,6 @@ from lipforge.train.clip_mels import ClipMels
 from lipforge.train.clip_windows import LEAST_GAP_FRAMES, elsewhere, index_windows, usable_starts
 from lipforge.train.face_clips import FaceClip
 from lipforge.train.models.wav2lip_blocks import FRAMES
-from lipforge.train.row_workers import RowWorkers
 from lipforge.train.sampler import WHOLE, Sampler, step_generator
 from lipforge.train.task import Batch
 
@@ -24,7 +23,7 @@ WHITE = np.float32(255.0)
 
 
 class SyncData:
-    """Makes batches from clips; a batch depends on the seed and the step only.
+    """Makes batches from clips; a batch depends on the seed and the step only. Several threads may ask at once.
 
     Every window of five consecutive frames is a sample. As published, in half of the samples the frames come from
     another place in the same clip than the sound, ``LEAST_GAP_FRAMES`` or more away. With several windows a clip all
@@ -37,7 +36,6 @@ class SyncData:
         batch_size: samples of a batch.
         seed: of sampling.
         windows_a_clip: windows that a clip gives to a batch at a time.
-        workers: threads that make the rows of a batch.
 
     Attributes:
         unused_clips: clips without two windows that are far enough apart.
@@ -57,7 +55,6 @@ class SyncData:
         batch_size: int,
         seed: int,
         windows_a_clip: int = 1,
-        workers: int = 1,
     ) -> None:
         if windows_a_clip < 1 or batch_size % windows_a_clip:
             raise ConfigError(f"data.windows_a_clip={windows_a_clip}; loop.batch_size={batch_size} must be a multiple.")
@@ -68,10 +65,14 @@ class SyncData:
         self._windows_a_clip = windows_a_clip
         self._sampler = Sampler(len(self._index), batch_size // windows_a_clip, seed)
         self._mels = ClipMels(clips, mel)
-        self._workers = RowWorkers(workers)
 
     def __len__(self) -> int:
         return len(self._index)
+
+    @property
+    def windows(self) -> npt.NDArray[np.int64]:
+        """Clip and first frame of every window, int64 (K, 2)."""
+        return self._index
 
     def batch(self, step: int, part: slice = WHOLE) -> Batch:
         """Return the training batch of a step (``assemble``), or the part of it that one of several ranks takes."""
@@ -114,15 +115,13 @@ class SyncData:
         mels = np.empty((len(rows), 1, self._mel.n_mels, self._chunk.columns), np.float32)
         frames = np.empty((len(rows), FRAMES, 3, SIZE_PX // 2, SIZE_PX), np.float32)
 
-        def make(place: int) -> None:
-            clip, start = (int(value) for value in self._index[rows[place]])
+        for place, row in enumerate(rows):
+            clip, start = (int(value) for value in self._index[row])
             column = self._chunk.first_column(start, self._mel, self._fps)
             self._mels.window(clip, column, mels[place, 0])
             shown = start if matching[place] else elsewhere(self._starts[clip], start, float(chances[place]))
             pictures = self._clips[clip].read_frames(shown, FRAMES, SIZE_PX)
             np.divide(pictures[:, :, SIZE_PX // 2 :], WHITE, out=frames[place])
-
-        self._workers.run(make, len(rows))
         return {
             "mel": torch.from_numpy(mels),
             "frames": torch.from_numpy(frames.reshape(len(rows), FRAMES * 3, SIZE_PX // 2, SIZE_PX)),

@@ -50,7 +50,6 @@ class SyncNetTask(Task):
             "windows_a_clip": config.data.windows_a_clip,
             "batch_size": config.loop.batch_size,
             "seed": config.loop.seed,
-            "workers": config.data.workers,
         }
         self._training = SyncData(dataset.training, dataset.mel, chunk, dataset.fps, **batches)
         self._held_out = SyncData(dataset.held_out, dataset.mel, chunk, dataset.fps, **batches)
@@ -66,6 +65,10 @@ class SyncNetTask(Task):
     def batch(self, step: int) -> Batch:
         """Make the training batch of a step (``SyncData.batch``)."""
         return self._training.batch(step)
+
+    def rows_of_batch(self, step: int, rows: slice) -> Batch:
+        """Make some rows of a step's batch, and no others: what one of several ranks trains on."""
+        return self._training.batch(step, rows)
 
     def losses(self, networks: Networks, batch: Batch) -> Iterator[Loss]:
         """Yield the one loss of the expert."""

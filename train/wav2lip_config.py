@@ -20,7 +20,6 @@ class SyncNetDataConfig:
         windows_a_clip: windows that a clip gives to a batch at a time. 1 is as published: half of the batch shows
             frames from elsewhere. With more, each sound is compared with all mouths of its clip, and
             ``loop.batch_size`` is a multiple of it: from the same work the expert learns from many more mismatches.
-        workers: threads that make the rows of a batch.
         validation_windows: held-out windows, the same at every evaluation, each judged with its own frames and with
             others.
     """
@@ -28,7 +27,6 @@ class SyncNetDataConfig:
     filelists: str = ""
     validation_share: float = 0.1
     windows_a_clip: int = 1
-    workers: int = 1
     validation_windows: int = 1024
 
 
@@ -93,14 +91,12 @@ class Wav2LipDataConfig:
     Attributes:
         filelists: folder of ``train.txt`` and ``val.txt``; empty means ``filelists`` in the data folder.
         validation_share: share of the clips that is held out, the last ones, where packed shards do not say which.
-        workers: threads that make the rows of a batch.
         validation_windows: held-out windows, the same at every evaluation.
         mel_offset_frames: where a frame's sound starts (``MelChunkSpec``); recorded in the checkpoint.
     """
 
     filelists: str = ""
     validation_share: float = 0.1
-    workers: int = 1
     validation_windows: int = 256
     mel_offset_frames: int = -1
 

@@ -13,14 +13,13 @@ from lipforge.train.clip_mels import ClipMels
 from lipforge.train.clip_windows import consecutive_starts, elsewhere, far_apart, index_windows, sound_is_whole
 from lipforge.train.face_clips import FaceClip
 from lipforge.train.models.wav2lip_blocks import FRAMES
-from lipforge.train.row_workers import RowWorkers
 from lipforge.train.sampler import WHOLE, Sampler, step_generator
 from lipforge.train.sync_data import WHITE
 from lipforge.train.task import Batch
 
 
 class Wav2LipData:
-    """Makes batches from clips; a batch depends on the seed and the step only.
+    """Makes batches from clips; a batch depends on the seed and the step only. Several threads may ask at once.
 
     Args:
         clips: where samples come from.
@@ -30,7 +29,6 @@ class Wav2LipData:
         size_px: side S of the crops.
         batch_size: samples of a batch.
         seed: of sampling.
-        workers: threads that make the rows of a batch.
 
     Attributes:
         unused_clips: clips without two windows that are far enough apart.
@@ -50,7 +48,6 @@ class Wav2LipData:
         size_px: int,
         batch_size: int,
         seed: int,
-        workers: int = 1,
     ) -> None:
         self._clips, self._mel, self._fps, self._size, self._seed = clips, mel, fps, size_px, seed
         self._chunk, self._expert_chunk = chunk, expert_chunk
@@ -59,10 +56,14 @@ class Wav2LipData:
         self.unused_clips = sum(not len(starts) for starts in self._starts)
         self._sampler = Sampler(len(self._index), batch_size, seed)
         self._mels = ClipMels(clips, mel)
-        self._workers = RowWorkers(workers)
 
     def __len__(self) -> int:
         return len(self._index)
+
+    @property
+    def windows(self) -> npt.NDArray[np.int64]:
+        """Clip and first frame of every window, int64 (K, 2)."""
+        return self._index
 
     def batch(self, step: int, part: slice = WHOLE) -> Batch:
         """Return the training batch of a step (``assemble``), or the part of it that one of several ranks takes."""
@@ -91,8 +92,8 @@ class Wav2LipData:
         face = np.empty((count, 6, FRAMES, size, size), np.float32)
         target = np.empty((count, 3, FRAMES, size, size), np.float32)
 
-        def make(place: int) -> None:
-            clip, start = (int(value) for value in self._index[rows[place]])
+        for place, row in enumerate(rows):
+            clip, start = (int(value) for value in self._index[row])
             for frame in range(FRAMES):
                 self._mels.window(clip, self._first_column(start + frame, self._chunk), mels[place, frame, 0])
             self._mels.window(clip, self._first_column(start, self._expert_chunk), expert_mels[place, 0])
@@ -102,8 +103,6 @@ class Wav2LipData:
                 np.divide(pictures.transpose(1, 0, 2, 3), WHITE, out=out)
             face[place, :3, :, :half] = target[place, :, :, :half]
             face[place, :3, :, half:] = 0.0
-
-        self._workers.run(make, count)
         batch = {"face": face, "target": target, "mels": mels, "expert_mel": expert_mels}
         return {name: torch.from_numpy(values) for name, values in batch.items()}
 

@@ -60,7 +60,6 @@ class Wav2LipTask(Task):
         self._adversary = config.loss.adversary
         GeneratorWeights(config.loss.sync, self._adversary)  # refuses shares that do not fit, before the run
         settings: dict[str, Any] = {"size_px": SIZE_PX, "batch_size": config.loop.batch_size, "seed": config.loop.seed}
-        settings["workers"] = config.data.workers
         recipe = (dataset.mel, dataset.fps, chunk, expert_chunk)
         self._training = Wav2LipData(dataset.training, *recipe, **settings)
         self._held_out = Wav2LipData(dataset.held_out, *recipe, **settings)
@@ -88,6 +87,10 @@ class Wav2LipTask(Task):
     def batch(self, step: int) -> Batch:
         """Make the training batch of a step (``Wav2LipData.batch``)."""
         return self._training.batch(step)
+
+    def rows_of_batch(self, step: int, rows: slice) -> Batch:
+        """Make some rows of a step's batch, and no others: what one of several ranks trains on."""
+        return self._training.batch(step, rows)
 
     def losses(self, networks: Networks, batch: Batch) -> Iterator[Loss]:
         """Yield the generator's loss, then the critic's if there is one: one step each."""
