@@ -45,7 +45,7 @@ def face_files(
 
 def to_int16(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
     """Round sound in [-1, 1] to 16 bits, as readers take it: 16 bits in, the same 16 bits out."""
-    return np.clip(np.rint(samples * np.float32(FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+    return np.asarray(np.clip(np.rint(samples * np.float32(FULL_SCALE)), -FULL_SCALE, FULL_SCALE - 1), np.int16)
 
 
 def encode_wav(samples: npt.NDArray[np.int16], rate_hz: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,14 +12,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.spec import MelSpec
 from lipforge.preprocess.face_samples import face_files, faces_header, to_int16
-from lipforge.preprocess.published_layout import FPS, FrameFolder, look_at, read_lists, read_picture
+from lipforge.preprocess.published_layout import FPS, FrameFolder, look_at, read_lists, read_picture, scaled
 from lipforge.preprocess.shards import is_whole, read_description, shard_name, write_description, write_shard
 from lipforge.runtime.commands.progress import Show, progress_shown
 
@@ -125,7 +125,7 @@ def _take_up(out: Path, shards: list[_Shard], identity: dict[str, Any]) -> None:
 def _pack_shard(
     pool: ThreadPoolExecutor, workers: int, root: Path, shard: _Shard, tell: Callable[[], None]
 ) -> Iterator[tuple[str, Files]]:
-    jobs = (lambda name=name: pack_clip(root, name) for name in shard.clips)  # type: ignore[misc]
+    jobs = (functools.partial(pack_clip, root, name) for name in shard.clips)
     for place, (files, reasons) in enumerate(_ahead(pool, jobs, 2 * workers)):
         shard.skipped.update(reasons)
         if files is not None:
@@ -172,8 +172,7 @@ def _read_faces(clip: FrameFolder) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
     for number in clip.frames.tolist():
         picture = read_picture(clip.folder / f"{number}.jpg")
         if picture is not None:
-            scaled = cv2.resize(picture, (size, size), interpolation=cv2.INTER_LINEAR)
-            pictures.append(scaled[..., ::-1])
+            pictures.append(scaled(picture, size)[..., ::-1])
             numbers.append(number)
     empty = np.zeros((0, size, size, 3), np.uint8)
     return np.stack(pictures) if pictures else empty, np.array(numbers, np.int32)

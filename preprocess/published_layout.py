@@ -57,9 +57,7 @@ class FrameFolder:
             picture = read_picture(path)
             if picture is None:
                 raise InputError(f"{path}: missing or damaged; delete the clip's folder or preprocess it again.")
-            if picture.shape[:2] != (size_px, size_px):
-                picture = cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_LINEAR)
-            cv2.split(picture, list(planes[place]))
+            cv2.split(scaled(picture, size_px), list(planes[place]))
         return planes
 
     def sound_file(self) -> bytes:
@@ -178,6 +176,13 @@ def read_picture(path: Path | str) -> npt.NDArray[np.uint8] | None:
         return None
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     return None if picture is None else np.asarray(picture, np.uint8)
+
+
+def scaled(picture: npt.NDArray[np.uint8], size_px: int) -> npt.NDArray[np.uint8]:
+    """Return a picture as a square of the side S, uint8 (S, S, 3), scaled as published."""
+    if picture.shape[:2] == (size_px, size_px):
+        return picture
+    return np.asarray(cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def decode_sound(path: Path, content: bytes, sample_rate_hz: int) -> npt.NDArray[np.float32]:

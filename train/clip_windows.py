@@ -53,11 +53,11 @@ def sound_is_whole(clip: FaceClip, frames: Starts, mel: MelSpec, chunk: MelChunk
     # One column fewer than there should be: resampling may round the sound's length down.
     columns = int(clip.seconds * mel.sample_rate_hz) // mel.hop_samples
 
-    def first_column(frame: int) -> int:
+    def first_column(frame: np.int64) -> int:
         return chunk.first_column(int(frame), mel, fps)
 
-    begin = bisect.bisect_left(frames, 0, key=first_column)  # type: ignore[arg-type]
-    end = bisect.bisect_right(frames, columns - chunk.columns, lo=begin, key=first_column)  # type: ignore[arg-type]
+    begin = bisect.bisect_left(frames, 0, key=first_column)
+    end = bisect.bisect_right(frames, columns - chunk.columns, lo=begin, key=first_column)
     return slice(begin, end)
 
 

@@ -112,7 +112,7 @@ def open_face_shards(root: Path, validation_share: float) -> FaceSet:
     held = (*sides["val"], *undecided[len(undecided) - held_out :])
     if not training or not held:
         raise InputError(f"{root}: {len(training)} clips for training, {len(held)} held out; need both.")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if header.mel_version != VALUES_VERSION:
         notes = (
             "the shards' mel spectrograms are of another version; they are made again in memory, pack to keep them",

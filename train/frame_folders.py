@@ -44,8 +44,8 @@ def open_frame_folders(root: Path, filelists: Path | None = None) -> FaceSet:
         InputError: no such folder or lists, or no usable clip on one side.
     """
     layout = open_published_layout(root, filelists)
-    sides = (
+    training, held_out = (
         tuple(FolderClip(clip.folder, clip.frames, clip.seconds) for clip in layout.clips[split])
         for split in ("train", "val")
     )
-    return FaceSet(root, *sides, layout.skipped, layout.fingerprint)
+    return FaceSet(root, training, held_out, layout.skipped, layout.fingerprint)

@@ -136,4 +136,5 @@ def mismatches(windows: Tensor) -> Tensor:
         windows: int64 (B, 2), clip and first frame.
     """
     clip, start = windows.T
-    return (clip[:, None] == clip) & ((start[:, None] - start).abs() >= LEAST_GAP_FRAMES)
+    found: Tensor = (clip[:, None] == clip) & ((start[:, None] - start).abs() >= LEAST_GAP_FRAMES)
+    return found

@@ -115,7 +115,9 @@ class Wav2LipTask(Task):
 
         Returns:
             ``picture``, L1 distance to the true frames; ``sync``, the expert's loss of the drawn frames, and
-            ``real_sync``, that of the true ones under the same expert; ``sync_share``, which counts from now on.
+            ``real_sync``, that of the true ones under the same expert; ``mismatch_sync``, that of drawn frames with the
+            sound of another window, which stays high as long as the mouth follows its own sound;
+            ``sync_share``, which counts from now on.
         """
         random = np.random.default_rng([self.loop.seed, VALIDATION_STREAM])
         judge = self._sync_loss.to(device.torch_device)
@@ -129,6 +131,7 @@ class Wav2LipTask(Task):
                 "picture": (drawn - batch["target"]).abs().mean(),
                 "sync": judge(batch["expert_mel"], drawn),
                 "real_sync": judge(batch["expert_mel"], batch["target"]),
+                "mismatch_sync": judge(batch["expert_mel"].roll(1, 0), drawn),
             }
             count += len(rows)
             for name, value in measured.items():

@@ -64,7 +64,7 @@ class Expression:
         moved = relaxed + np.einsum("u,uvk->vk", left, self._left[active])
         moved += np.einsum("u,uvk->vk", right, self._right[active])
         self._place_teeth(moved, relaxed, float(units[0]) * mouth.jaw_gain, mouth)
-        return moved.astype(np.float32)
+        return np.asarray(moved, np.float32)
 
     def _place_teeth(self, moved: F32, relaxed: F32, jaw: float, mouth: MouthParts) -> None:
         part = self._part_of_vertex

@@ -113,7 +113,7 @@ def sample_bilinear(texture: F32, x: F32, y: F32) -> F32:
 
 def interpolate(values: npt.NDArray[np.floating], faces: I32, seen: Visible, mask: npt.NDArray[np.bool_]) -> F32:
     """Interpolate per-vertex values (V, D) at the masked pixels; float32 (n, D)."""
-    return _mix(np.asarray(values, np.float32), faces, seen.triangle[mask], seen.weights[mask])
+    return np.asarray(_mix(np.asarray(values, np.float32), faces, seen.triangle[mask], seen.weights[mask]))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -128,7 +128,7 @@ def _mix(values, faces, triangle, weights):  # type: ignore[no-untyped-def]
 
 def interpolate_corners(values: F32, seen: Visible, mask: npt.NDArray[np.bool_]) -> F32:
     """Interpolate values that every face has at its own corners (F, 3, D) at the masked pixels; float32 (n, D)."""
-    return _mix_corners(values, seen.triangle[mask], seen.weights[mask])
+    return np.asarray(_mix_corners(values, seen.triangle[mask], seen.weights[mask]))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

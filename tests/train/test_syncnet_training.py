@@ -186,10 +186,12 @@ def test_resume_is_exact(frame_root: Path, tmp_path: Path) -> None:
         call(frame_root, run, "--resume", "--checkpoint-path", str(run))
 
 
-def test_validation_is_the_same_every_time(frame_root: Path) -> None:
+def test_validation_and_rows_are_the_same_every_time(frame_root: Path) -> None:
 
     task = SyncNetTask(open_frame_folders(frame_root), load_config(SyncNetConfig, file=CONFIG))
     network = task.networks["syncnet"].eval()
+    whole = task.batch(3)
+    assert all(torch.equal(value, whole[name][2:5]) for name, value in task.rows_of_batch(3, slice(2, 5)).items())
     metrics = task.validate(network, open_device("cpu"))
     assert metrics == task.validate(network, open_device("cpu"))
     assert metrics["loss"] == pytest.approx((metrics["matching_loss"] + metrics["mismatch_loss"]) / 2, abs=1e-5)
