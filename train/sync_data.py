@@ -16,10 +16,11 @@ from lipforge.train.clip_windows import LEAST_GAP_FRAMES, elsewhere, index_windo
 from lipforge.train.face_clips import FaceClip
 from lipforge.train.models.wav2lip_blocks import FRAMES
 from lipforge.train.sampler import WHOLE, Sampler, step_generator
+from lipforge.train.sync_augment import WHITE, augmented_mel, augmented_mouths
 from lipforge.train.task import Batch
+from lipforge.train.wav2lip_config import SyncAugmentConfig
 
 SIZE_PX = 96
-WHITE = np.float32(255.0)
 
 
 class SyncData:
@@ -36,6 +37,7 @@ class SyncData:
         batch_size: samples of a batch.
         seed: of sampling.
         windows_a_clip: windows that a clip gives to a batch at a time.
+        augment: random changes of the windows of ``batch``.
 
     Attributes:
         unused_clips: clips without two windows that are far enough apart.
@@ -55,6 +57,7 @@ class SyncData:
         batch_size: int,
         seed: int,
         windows_a_clip: int = 1,
+        augment: SyncAugmentConfig | None = None,
     ) -> None:
         if windows_a_clip < 1 or batch_size % windows_a_clip:
             raise ConfigError(f"data.windows_a_clip={windows_a_clip}; loop.batch_size={batch_size} must be a multiple.")
@@ -63,6 +66,7 @@ class SyncData:
         self._index = index_windows(clips, self._starts)
         self.unused_clips = sum(not len(starts) for starts in self._starts)
         self._windows_a_clip = windows_a_clip
+        self._augment = None if augment == SyncAugmentConfig() else augment
         self._sampler = Sampler(len(self._index), batch_size // windows_a_clip, seed)
         self._mels = ClipMels(clips, mel)
 
@@ -77,12 +81,13 @@ class SyncData:
     def batch(self, step: int, part: slice = WHOLE) -> Batch:
         """Return the training batch of a step (``assemble``), or the part of it that one of several ranks takes."""
         rows, random = self._sampler.batch(step), step_generator(self._seed, step, stream=4)
-        if self._windows_a_clip == 1:
+        if self._windows_a_clip > 1:
+            rows = self._with_companions(rows, random)
+            matching, chances = np.zeros((2, len(rows)))
+        else:
             matching, chances = random.random((2, len(rows)))
-            return self._assemble(rows[part], matching[part] < 0.5, chances[part])
-        rows = self._with_companions(rows, random)[part]
-        batch = self._assemble(rows, np.ones(len(rows), np.bool_), np.zeros(len(rows)))
-        return batch | {"window": torch.from_numpy(self._index[rows])}
+        batch = self._assemble(rows[part], matching[part] < 0.5, chances[part], self._changes(step, len(rows))[part])
+        return batch | ({"window": torch.from_numpy(self._index[rows[part]])} if self._windows_a_clip > 1 else {})
 
     def assemble(
         self, rows: npt.NDArray[np.int64], matching: npt.NDArray[np.bool_], random: np.random.Generator
@@ -99,7 +104,13 @@ class SyncData:
             in [0, 1]; ``matching`` float32 (B,), 0 or 1. Training batches of several windows a clip also have
             ``window`` int64 (B, 2), clip and first frame.
         """
-        return self._assemble(rows, matching, random.random(len(rows)))
+        return self._assemble(rows, matching, random.random(len(rows)), [None] * len(rows))
+
+    def _changes(self, step: int, rows: int) -> list[np.random.Generator | None]:
+        """Return where the changes of each row come from; a row's do not depend on the others."""
+        if self._augment is None:
+            return [None] * rows
+        return [np.random.default_rng([self._seed, 8, step, row]) for row in range(rows)]
 
     def _with_companions(self, rows: npt.NDArray[np.int64], random: np.random.Generator) -> npt.NDArray[np.int64]:
         """Return each window and others of its clip behind it."""
@@ -110,7 +121,11 @@ class SyncData:
         return np.concatenate([rows[:, None], others.astype(np.int64)], 1).ravel()
 
     def _assemble(
-        self, rows: npt.NDArray[np.int64], matching: npt.NDArray[np.bool_], chances: npt.NDArray[np.float64]
+        self,
+        rows: npt.NDArray[np.int64],
+        matching: npt.NDArray[np.bool_],
+        chances: npt.NDArray[np.float64],
+        changes: Sequence[np.random.Generator | None],
     ) -> Batch:
         mels = np.empty((len(rows), 1, self._mel.n_mels, self._chunk.columns), np.float32)
         frames = np.empty((len(rows), FRAMES, 3, SIZE_PX // 2, SIZE_PX), np.float32)
@@ -121,7 +136,12 @@ class SyncData:
             self._mels.window(clip, column, mels[place, 0])
             shown = start if matching[place] else elsewhere(self._starts[clip], start, float(chances[place]))
             pictures = self._clips[clip].read_frames(shown, FRAMES, SIZE_PX)
-            np.divide(pictures[:, :, SIZE_PX // 2 :], WHITE, out=frames[place])
+            random = changes[place]
+            if self._augment is None or random is None:
+                np.divide(pictures[:, :, SIZE_PX // 2 :], WHITE, out=frames[place])
+            else:
+                frames[place] = augmented_mouths(pictures, self._augment, random)
+                mels[place, 0] = augmented_mel(mels[place, 0], self._mel.max_abs, self._augment, random)
         return {
             "mel": torch.from_numpy(mels),
             "frames": torch.from_numpy(frames.reshape(len(rows), FRAMES * 3, SIZE_PX // 2, SIZE_PX)),

@@ -50,6 +50,7 @@ class SyncNetTask(Task):
             "windows_a_clip": config.data.windows_a_clip,
             "batch_size": config.loop.batch_size,
             "seed": config.loop.seed,
+            "augment": config.data.augment,
         }
         self._training = SyncData(dataset.training, dataset.mel, chunk, dataset.fps, **batches)
         self._held_out = SyncData(dataset.held_out, dataset.mel, chunk, dataset.fps, **batches)

@@ -7,7 +7,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lipforge.train.config import LoopConfig
+from lipforge.train.config import LoopConfig, MelAugmentConfig
+
+
+@dataclass(frozen=True)
+class SyncAugmentConfig:
+    """Ranges of the random changes made to a training window; none by default, as published.
+
+    Attributes:
+        mirror_share: how often the face is mirrored.
+        shift_px: farthest that the crop is moved, in px of the crop, each way.
+        gamma: standard deviation of the logarithm of the pictures' gamma.
+        gain: the same of each colour's gain.
+        offset: standard deviation of what is added to each colour.
+        mel: changes of the sound.
+    """
+
+    mirror_share: float = 0.0
+    shift_px: int = 0
+    gamma: float = 0.0
+    gain: float = 0.0
+    offset: float = 0.0
+    mel: MelAugmentConfig = field(
+        default_factory=lambda: MelAugmentConfig(warp=0.0, response=0.0, noise=0.0, mask_share=0.0, mask_bands=0.0)
+    )
 
 
 @dataclass(frozen=True)
@@ -20,6 +43,7 @@ class SyncNetDataConfig:
         windows_a_clip: windows that a clip gives to a batch at a time. 1 is as published: half of the batch shows
             frames from elsewhere. With more, each sound is compared with all mouths of its clip, and
             ``loop.batch_size`` is a multiple of it: from the same work the expert learns from many more mismatches.
+        augment: random changes of training windows.
         validation_windows: held-out windows, the same at every evaluation, each judged with its own frames and with
             others.
     """
@@ -27,6 +51,7 @@ class SyncNetDataConfig:
     filelists: str = ""
     validation_share: float = 0.1
     windows_a_clip: int = 1
+    augment: SyncAugmentConfig = field(default_factory=SyncAugmentConfig)
     validation_windows: int = 1024
 
 

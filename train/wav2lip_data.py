@@ -14,7 +14,7 @@ from lipforge.train.clip_windows import consecutive_starts, elsewhere, far_apart
 from lipforge.train.face_clips import FaceClip
 from lipforge.train.models.wav2lip_blocks import FRAMES
 from lipforge.train.sampler import WHOLE, Sampler, step_generator
-from lipforge.train.sync_data import WHITE
+from lipforge.train.sync_augment import WHITE
 from lipforge.train.task import Batch
 
 
