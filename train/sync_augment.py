@@ -10,6 +10,7 @@ from lipforge.train.mel_augment import augment_mel
 from lipforge.train.wav2lip_config import SyncAugmentConfig
 
 WHITE = np.float32(255.0)
+NO_CHANGES = SyncAugmentConfig()
 
 
 def augmented_mouths(
@@ -40,6 +41,8 @@ def augmented_mel(
     window: npt.NDArray[np.float32], max_abs: float, config: SyncAugmentConfig, random: np.random.Generator
 ) -> npt.NDArray[np.float32]:
     """Return a mel window float32 (M, C), changed (``augment_mel``)."""
+    if config.mel == NO_CHANGES.mel:
+        return window
     generator = torch.Generator().manual_seed(int(random.integers(2**62)))
     changed = augment_mel(torch.from_numpy(window)[None, None], max_abs, config.mel, generator)
     return np.asarray(changed[0, 0].numpy())

@@ -16,7 +16,7 @@ from lipforge.train.clip_windows import LEAST_GAP_FRAMES, elsewhere, index_windo
 from lipforge.train.face_clips import FaceClip
 from lipforge.train.models.wav2lip_blocks import FRAMES
 from lipforge.train.sampler import WHOLE, Sampler, step_generator
-from lipforge.train.sync_augment import WHITE, augmented_mel, augmented_mouths
+from lipforge.train.sync_augment import NO_CHANGES, WHITE, augmented_mel, augmented_mouths
 from lipforge.train.task import Batch
 from lipforge.train.wav2lip_config import SyncAugmentConfig
 
@@ -66,7 +66,7 @@ class SyncData:
         self._index = index_windows(clips, self._starts)
         self.unused_clips = sum(not len(starts) for starts in self._starts)
         self._windows_a_clip = windows_a_clip
-        self._augment = None if augment == SyncAugmentConfig() else augment
+        self._augment = None if augment == NO_CHANGES else augment
         self._sampler = Sampler(len(self._index), batch_size // windows_a_clip, seed)
         self._mels = ClipMels(clips, mel)
 
