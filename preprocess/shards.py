@@ -42,6 +42,16 @@ def write_shard(path: Path, samples: Iterable[tuple[str, dict[str, bytes]]]) -> 
     return count
 
 
+def is_whole(path: Path, samples: int) -> bool:
+    """Say whether a shard is there, is readable to its end and holds so many samples."""
+    try:
+        with tarfile.open(path, "r:") as tar:
+            keys = {Path(member.name).name.partition(".")[0] for member in tar}
+            return len(keys) == samples and path.stat().st_size >= tar.offset
+    except (OSError, tarfile.TarError, EOFError):
+        return False
+
+
 def write_description(folder: Path, description: dict[str, Any]) -> None:
     """Write ``dataset.json`` atomically; ``schema`` and ``kind`` are added."""
     text = json.dumps({"schema": SCHEMA, "kind": KIND, **description}, indent=1)

@@ -218,9 +218,10 @@ def _train_generator(config_kind: Any, expert: Path | None, arguments: TrainArgu
 
 
 def _open_frames(root: Path, config: Any) -> Any:
-    from lipforge.train.frame_folders import open_frame_folders
+    from lipforge.train.face_clips import open_face_clips
 
-    return open_frame_folders(root, Path(config.data.filelists) if config.data.filelists else None)
+    data = config.data
+    return open_face_clips(root, Path(data.filelists) if data.filelists else None, data.validation_share)
 
 
 @train.command("import")

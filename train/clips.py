@@ -56,14 +56,19 @@ def _parse(dataset: Dataset, sample: Sample) -> Clip:
         raise InputError(f"{where}.lips.npy: {lips.dtype} {lips.shape}, not float32 (T, {dataset.lips.points}, 3).")
     if not np.isfinite(lips).all():
         raise InputError(f"{where}.lips.npy: holds values that are not finite; write the dataset again.")
-    audio = _read_wave(where, sample.files[".wav"], dataset.mel.sample_rate_hz)
+    audio = read_wave(where, sample.files[".wav"], dataset.mel.sample_rate_hz)
     expected = round(len(lips) / dataset.fps * dataset.mel.sample_rate_hz)
     if len(audio) != expected:
         raise InputError(f"{where}.wav: {len(audio)} samples, {len(lips)} frames need {expected}; write it again.")
     return Clip(audio, lips)
 
 
-def _read_wave(where: str, content: bytes, sample_rate_hz: int) -> npt.NDArray[np.int16]:
+def read_wave(where: str, content: bytes, sample_rate_hz: int) -> npt.NDArray[np.int16]:
+    """Return a sample's sound, int16 (n,).
+
+    Raises:
+        InputError: the file is damaged, or is not mono, 16 bits, at the rate.
+    """
     try:
         with wave.open(io.BytesIO(content)) as file:
             found = (file.getnchannels(), file.getsampwidth(), file.getframerate())

@@ -7,6 +7,9 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
+WHOLE = slice(None)
+"""The part of a batch that a single rank takes: all of it."""
+
 
 class Sampler:
     """Cuts an endless row of seeded permutations of ``range(length)`` into batches.

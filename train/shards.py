@@ -14,6 +14,7 @@ from lipforge.kernels.errors import InputError
 from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
 
 SCHEMA = 1
+HEADER = "dataset.json"
 HOW_TO_WRITE = "`lipforge preprocess synth DIR` writes one"
 
 
@@ -78,17 +79,7 @@ def open_dataset(root: Path) -> Dataset:
     Raises:
         InputError: no such folder, no dataset in it, no shards yet, or another schema.
     """
-    path = root / "dataset.json"
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; --data wants the folder of a dataset ({HOW_TO_WRITE}).")
-    if not path.is_file():
-        raise InputError(f"{root}: no dataset.json in it, so it is no dataset folder; {HOW_TO_WRITE}.")
-    try:
-        raw = path.read_bytes()
-        values = json.loads(raw)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({error}); {HOW_TO_WRITE}.") from error
-    _check_header(path, values)
+    values, fingerprint = read_header(root)
     try:
         return Dataset(
             root=root,
@@ -97,10 +88,35 @@ def open_dataset(root: Path) -> Dataset:
             lips=LipSpec.from_dict(values["lips"]),
             mel=MelSpec.from_dict(values["mel"]),
             shards=tuple((str(shard["name"]), int(shard["samples"])) for shard in values["shards"]),
-            fingerprint=hashlib.sha256(raw).hexdigest(),
+            fingerprint=fingerprint,
         )
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: key missing or of the wrong type ({error!r}); {HOW_TO_WRITE}.") from error
+        raise wrong_header(root, error) from error
+
+
+def read_header(root: Path) -> tuple[dict[str, Any], str]:
+    """Return what ``dataset.json`` says, and its sha256.
+
+    Raises:
+        InputError: no such folder, no dataset in it, no shards yet, or another schema.
+    """
+    path = root / HEADER
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; --data wants the folder of a dataset ({HOW_TO_WRITE}).")
+    if not path.is_file():
+        raise InputError(f"{root}: no {HEADER} in it, so it is no dataset folder; {HOW_TO_WRITE}.")
+    try:
+        raw = path.read_bytes()
+        values = json.loads(raw)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not readable as JSON ({error}); {HOW_TO_WRITE}.") from error
+    _check_header(path, values)
+    return values, hashlib.sha256(raw).hexdigest()
+
+
+def wrong_header(root: Path, error: Exception) -> InputError:
+    """Return the error for a key that is missing or of the wrong type."""
+    return InputError(f"{root / HEADER}: key missing or of the wrong type ({error!r}); {HOW_TO_WRITE}.")
 
 
 def _check_header(path: Path, values: Any) -> None:

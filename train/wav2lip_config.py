@@ -4,7 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lipforge.train.config import LoopConfig
+from lipforge.train.config import LoopConfig, MelAugmentConfig
+
+
+@dataclass(frozen=True)
+class SyncAugmentConfig:
+    """Ranges of the random changes made to a training window; none by default, as published.
+
+    Attributes:
+        mirror_share: how often the face is mirrored.
+        shift_px: farthest that the crop is moved, in px of the crop, each way.
+        gamma: standard deviation of the logarithm of the pictures' gamma.
+        gain: the same of each colour's gain.
+        offset: standard deviation of what is added to each colour.
+        mel: changes of the sound.
+    """
+
+    mirror_share: float = 0.0
+    shift_px: int = 0
+    gamma: float = 0.0
+    gain: float = 0.0
+    offset: float = 0.0
+    mel: MelAugmentConfig = field(
+        default_factory=lambda: MelAugmentConfig(warp=0.0, response=0.0, noise=0.0, mask_share=0.0, mask_bands=0.0)
+    )
 
 
 @dataclass(frozen=True)
@@ -13,11 +36,19 @@ class SyncNetDataConfig:
 
     Attributes:
         filelists: folder of ``train.txt`` and ``val.txt``; empty means ``filelists`` in the data folder.
+        validation_share: share of the clips that is held out, the last ones, where packed shards do not say which.
+        windows_a_clip: windows that a clip gives to a batch at a time. 1 is as published: half of the batch shows
+            frames from elsewhere. With more, each sound is compared with all mouths of its clip, and
+            ``loop.batch_size`` is a multiple of it: from the same work the expert learns from many more mismatches.
+        augment: random changes of training windows.
         validation_windows: held-out windows, the same at every evaluation, each judged with its own frames and with
             others.
     """
 
     filelists: str = ""
+    validation_share: float = 0.1
+    windows_a_clip: int = 1
+    augment: SyncAugmentConfig = field(default_factory=SyncAugmentConfig)
     validation_windows: int = 1024
 
 
@@ -53,12 +84,28 @@ def _published_loop(batch_size: int, every: int, betas: tuple[float, float] = (0
 
 
 @dataclass(frozen=True)
+class SyncNetLossConfig:
+    """What the expert descends beside the published loss.
+
+    Attributes:
+        contrast: weight of telling the right mouth of a clip from its other ones, and the right sound; 0 as published.
+            It needs ``data.windows_a_clip`` above 1. The published loss alone long stays at chance, where the chance
+            is one half for everything; a ranking has no such resting place.
+        contrast_scale: what a cosine is multiplied by before the softmax.
+    """
+
+    contrast: float = 0.0
+    contrast_scale: float = 16.0
+
+
+@dataclass(frozen=True)
 class SyncNetConfig:
     """Configuration of ``lipforge train syncnet``."""
 
     loop: LoopConfig = field(default_factory=lambda: _published_loop(64, 10_000))
     data: SyncNetDataConfig = field(default_factory=SyncNetDataConfig)
     model: SyncNetModelConfig = field(default_factory=SyncNetModelConfig)
+    loss: SyncNetLossConfig = field(default_factory=SyncNetLossConfig)
 
 
 @dataclass(frozen=True)
@@ -67,11 +114,13 @@ class Wav2LipDataConfig:
 
     Attributes:
         filelists: folder of ``train.txt`` and ``val.txt``; empty means ``filelists`` in the data folder.
+        validation_share: share of the clips that is held out, the last ones, where packed shards do not say which.
         validation_windows: held-out windows, the same at every evaluation.
         mel_offset_frames: where a frame's sound starts (``MelChunkSpec``); recorded in the checkpoint.
     """
 
     filelists: str = ""
+    validation_share: float = 0.1
     validation_windows: int = 256
     mel_offset_frames: int = -1
 

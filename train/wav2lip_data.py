@@ -9,22 +9,17 @@ import numpy.typing as npt
 import torch
 
 from lipforge.kernels.spec import MelChunkSpec, MelSpec
-from lipforge.train.frame_folders import FaceClip
+from lipforge.train.clip_mels import ClipMels
+from lipforge.train.clip_windows import consecutive_starts, elsewhere, far_apart, index_windows, sound_is_whole
+from lipforge.train.face_clips import FaceClip
 from lipforge.train.models.wav2lip_blocks import FRAMES
-from lipforge.train.sampler import Sampler, step_generator
-from lipforge.train.sync_data import (
-    ClipMels,
-    consecutive_starts,
-    elsewhere,
-    far_apart,
-    index_windows,
-    sound_is_whole,
-)
+from lipforge.train.sampler import WHOLE, Sampler, step_generator
+from lipforge.train.sync_augment import WHITE
 from lipforge.train.task import Batch
 
 
 class Wav2LipData:
-    """Makes batches from clips; a batch depends on the seed and the step only.
+    """Makes batches from clips; a batch depends on the seed and the step only. Several threads may ask at once.
 
     Args:
         clips: where samples come from.
@@ -70,9 +65,11 @@ class Wav2LipData:
         """Clip and first frame of every window, int64 (K, 2)."""
         return self._index
 
-    def batch(self, step: int) -> Batch:
-        """Return the training batch of a step (``assemble``)."""
-        return self.assemble(self._sampler.batch(step), step_generator(self._seed, step, stream=6))
+    def batch(self, step: int, part: slice = WHOLE) -> Batch:
+        """Return the training batch of a step (``assemble``), or the part of it that one of several ranks takes."""
+        rows = self._sampler.batch(step)
+        chances = step_generator(self._seed, step, stream=6).random(len(rows))
+        return self._assemble(rows[part], chances[part])
 
     def assemble(self, rows: npt.NDArray[np.int64], random: np.random.Generator) -> Batch:
         """Return chosen windows.
@@ -86,31 +83,36 @@ class Wav2LipData:
             ``target`` float32 (B, 3, 5, S, S), true frames, all BGR in [0, 1]; ``mels`` float32 (B, 5, 1, M, columns),
             one window a frame; ``expert_mel`` float32 (B, 1, M, columns), the window of all five.
         """
-        mels, expert_mels, pictures = [], [], np.empty((2, len(rows), FRAMES, self._size, self._size, 3), np.uint8)
+        return self._assemble(rows, random.random(len(rows)))
+
+    def _assemble(self, rows: npt.NDArray[np.int64], chances: npt.NDArray[np.float64]) -> Batch:
+        count, size, bands, half = len(rows), self._size, self._mel.n_mels, self._size // 2
+        mels = np.empty((count, FRAMES, 1, bands, self._chunk.columns), np.float32)
+        expert_mels = np.empty((count, 1, bands, self._expert_chunk.columns), np.float32)
+        face = np.empty((count, 6, FRAMES, size, size), np.float32)
+        target = np.empty((count, 3, FRAMES, size, size), np.float32)
+
         for place, row in enumerate(rows):
             clip, start = (int(value) for value in self._index[row])
-            mels.append(np.stack([self._window(clip, start + k, self._chunk) for k in range(FRAMES)]))
-            expert_mels.append(self._window(clip, start, self._expert_chunk))
-            reference = elsewhere(self._starts[clip], start, random)
-            for side, first in enumerate((start, reference)):
-                pictures[side, place] = self._clips[clip].read_frames(first, FRAMES, self._size)
-        frames = torch.from_numpy(pictures).permute(0, 1, 5, 2, 3, 4).float() / 255.0
-        masked = frames[0].clone()
-        masked[..., self._size // 2 :, :] = 0.0
-        return {
-            "face": torch.cat([masked, frames[1]], 1),
-            "target": frames[0].contiguous(),
-            "mels": torch.from_numpy(np.stack(mels)[:, :, None]),
-            "expert_mel": torch.from_numpy(np.stack(expert_mels)[:, None]),
-        }
+            for frame in range(FRAMES):
+                self._mels.window(clip, self._first_column(start + frame, self._chunk), mels[place, frame, 0])
+            self._mels.window(clip, self._first_column(start, self._expert_chunk), expert_mels[place, 0])
+            reference = elsewhere(self._starts[clip], start, float(chances[place]))
+            for first, out in ((start, target[place]), (reference, face[place, 3:])):
+                pictures = self._clips[clip].read_frames(first, FRAMES, size)
+                np.divide(pictures.transpose(1, 0, 2, 3), WHITE, out=out)
+            face[place, :3, :, :half] = target[place, :, :, :half]
+            face[place, :3, :, half:] = 0.0
+        batch = {"face": face, "target": target, "mels": mels, "expert_mel": expert_mels}
+        return {name: torch.from_numpy(values) for name, values in batch.items()}
 
-    def _window(self, clip: int, frame: int, chunk: MelChunkSpec) -> npt.NDArray[np.float32]:
-        return self._mels.window(clip, chunk.first_column(frame, self._mel, self._fps), chunk.columns)
+    def _first_column(self, frame: int, chunk: MelChunkSpec) -> int:
+        return chunk.first_column(frame, self._mel, self._fps)
 
     def _usable(self, clip: FaceClip) -> npt.NDArray[np.int64]:
         starts = consecutive_starts(clip)
+        starts = starts[sound_is_whole(clip, starts, self._mel, self._expert_chunk, self._fps)]
         # The windows of the first and of the last frame are whole, so those between them are.
-        whole = sound_is_whole(clip, starts, self._mel, self._expert_chunk, self._fps)
         for frame in (0, FRAMES - 1):
-            whole &= sound_is_whole(clip, starts + frame, self._mel, self._chunk, self._fps)
-        return far_apart(starts[whole])
+            starts = starts[sound_is_whole(clip, starts + frame, self._mel, self._chunk, self._fps)]
+        return far_apart(starts)

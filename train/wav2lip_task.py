@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.spec import MelChunkSpec
 from lipforge.train.config import as_plain
 from lipforge.train.device import Device
-from lipforge.train.frame_folders import FrameFolders
+from lipforge.train.face_clips import FaceSet
 from lipforge.train.metrics import estimate_mean
 from lipforge.train.models import build_network, quality_discriminator, syncnet
 from lipforge.train.models.quality_discriminator import QualityDiscriminator
@@ -53,7 +53,7 @@ class Wav2LipTask(Task):
     kind = KIND
     better = MappingProxyType({"sync": "min", "picture": "min"})
 
-    def __init__(self, dataset: FrameFolders, config: Wav2LipConfig) -> None:
+    def __init__(self, dataset: FaceSet, config: Wav2LipConfig) -> None:
         self.dataset, self.loop, self.config = dataset, config.loop, as_plain(config)
         if not config.loss.expert:
             raise ConfigError("no sync expert: name a trained one with --syncnet-checkpoint-path.")
@@ -75,7 +75,9 @@ class Wav2LipTask(Task):
         self._held_out = Wav2LipData(dataset.held_out, *recipe, **settings)
         skipped = Counter(dataset.skipped)
         skipped["too short"] = self._training.unused_clips + self._held_out.unused_clips
-        self.notes = tuple(f"{count} clips skipped: {reason}" for reason, count in skipped.items() if count)
+        self.notes = dataset.notes + tuple(
+            f"{count} clips skipped: {reason}" for reason, count in skipped.items() if count
+        )
         windows = min(config.data.validation_windows, len(self._held_out))
         self._rows = np.unique(np.linspace(0, len(self._held_out) - 1, windows).astype(np.int64))
 
@@ -95,6 +97,10 @@ class Wav2LipTask(Task):
     def batch(self, step: int) -> Batch:
         """Make the training batch of a step (``Wav2LipData.batch``)."""
         return self._training.batch(step)
+
+    def rows_of_batch(self, step: int, rows: slice) -> Batch:
+        """Make some rows of a step's batch, and no others: what one of several ranks trains on."""
+        return self._training.batch(step, rows)
 
     def losses(self, networks: Networks, batch: Batch) -> Iterator[Loss]:
         """Yield the generator's loss, then the critic's if there is one: one step each."""
@@ -119,19 +125,26 @@ class Wav2LipTask(Task):
 
         Returns:
             ``picture``, L1 distance to the true frames; ``sync``, the expert's loss of the drawn frames, and
-            ``real_sync``, that of the true ones under the same expert, with intervals over clips; ``sync_share``, which
-            counts from now on.
+            ``real_sync``, that of the true ones under the same expert; ``mismatch_sync``, that of drawn frames with the
+            sound of another window, which stays high as long as the mouth follows its own sound. All with intervals
+            over clips. ``sync_share``, which counts from now on.
         """
         random = np.random.default_rng([self.loop.seed, VALIDATION_STREAM])
         judge = self._sync_loss.to(device.torch_device)
-        collected: dict[str, list[Tensor]] = {"picture": [], "sync": [], "real_sync": []}
+        collected: dict[str, list[Tensor]] = defaultdict(list)
         for start in range(0, len(self._rows), VALIDATION_BATCH):
             rows = self._rows[start : start + VALIDATION_BATCH]
             batch = {k: v.to(device.torch_device) for k, v in self._held_out.assemble(rows, random).items()}
             drawn = network(batch["mels"], batch["face"]).float()
             collected["picture"].append((drawn - batch["target"]).abs().mean((1, 2, 3, 4)).cpu())
-            for name, clips in (("sync", drawn), ("real_sync", batch["target"])):
-                chances = judge.chances(batch["expert_mel"], clips).cpu()
+            sound = batch["expert_mel"]
+            pairs = {
+                "sync": (sound, drawn),
+                "real_sync": (sound, batch["target"]),
+                "mismatch_sync": (sound.roll(1, 0), drawn),
+            }
+            for name, (mel, clips) in pairs.items():
+                chances = judge.chances(mel, clips).cpu()
                 collected[name].append(torch.stack([binary_cross_entropy(chance, 1.0) for chance in chances]))
         of_clip = self._held_out.windows[self._rows, 0]
         metrics = {name: estimate_mean(torch.cat(values), of_clip) for name, values in collected.items()}

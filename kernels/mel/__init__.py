@@ -5,4 +5,7 @@ from __future__ import annotations
 from lipforge.kernels.mel.offline import log_mel
 from lipforge.kernels.mel.stream import MelState, MelStream, samples_needed
 
-__all__ = ["MelState", "MelStream", "log_mel", "samples_needed"]
+VALUES_VERSION = 1
+"""Raised whenever the kernels give a recipe other values beyond rounding; spectrograms kept on disk are then stale."""
+
+__all__ = ["VALUES_VERSION", "MelState", "MelStream", "log_mel", "samples_needed"]

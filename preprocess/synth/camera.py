@@ -37,6 +37,16 @@ def sample_pose(rng: np.random.Generator) -> Pose:
     return Pose(yaw, pitch, roll, distance=float(rng.uniform(5, 14)))
 
 
+def head_sway(count: int, fps: int, rng: np.random.Generator) -> F64:
+    """Slow sway (count, 3) in degrees: two sines a second apart in period for each of yaw, pitch and roll."""
+    time = np.arange(count)[:, None] / fps
+    reach = np.array([5.0, 3.0, 2.0])
+    sway = np.zeros((count, 3))
+    for _ in range(2):
+        sway += np.sin(2 * np.pi * time * rng.uniform(0.1, 0.5, 3) + rng.uniform(0, 2 * np.pi, 3)) * reach / 2
+    return sway
+
+
 def project(vertices: F32, centre: F32, pose: Pose) -> F64:
     """Perspective view, float64 (V, 3): x right, y down, in decimetres at the head's centre; z larger is nearer."""
     seen = (vertices - centre) @ pose.rotation().T

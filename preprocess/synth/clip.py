@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import wave
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -13,7 +12,9 @@ import numpy.typing as npt
 
 from lipforge.kernels.errors import BackendError
 from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
+from lipforge.preprocess.face_samples import encode_npy, encode_wav, face_files, to_int16
 from lipforge.preprocess.synth.expression import UNIT_INDEX, random_units, toothy_smile
+from lipforge.preprocess.synth.face_boxes import render_faces
 from lipforge.preprocess.synth.head_data import F32, HeadData
 from lipforge.preprocess.synth.landmarks import average_lip_motion
 from lipforge.preprocess.synth.motion_truth import flow_between
@@ -40,13 +41,14 @@ LipFinder = Callable[[npt.NDArray[np.uint8]], F32 | None]
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """What to make of every clip: length, frame rate, how many still mouths and pairs, and whether to render video."""
+    """What to make of every clip: length, frame rate, how many still mouths and pairs, video, faces for Wav2Lip."""
 
     seconds: float = 4.0
     fps: int = 25
     mouths: int = 6
     pairs: int = 8
     video: bool = False
+    faces: bool = False
 
 
 class ClipMaker:
@@ -76,20 +78,27 @@ class ClipMaker:
             "phonemes": [[ipa, round(start, 4), round(end, 4)] for ipa, start, end in speech.phonemes],
             "video": options.video,
         }
+        samples = to_int16(speech.samples)
         files = {
             "json": json.dumps(meta, ensure_ascii=False).encode(),
-            "wav": encode_wav(speech.samples),
-            "lips.npy": _npy(np.tensordot(units, self._motion, 1).astype(np.float32)),
+            "wav": encode_wav(samples, SAMPLE_RATE_HZ),
+            "lips.npy": encode_npy(np.tensordot(units, self._motion, 1).astype(np.float32)),
         }
         if options.pairs:
             files["pairs.npz"] = self._pairs(scene, units, rng)
         if options.video:
             files |= render_video(self.studio, scene, units, speech.samples, options.fps, rng)
+        if options.faces:
+            faces = render_faces(self.studio, scene, units, options.fps, rng)
+            files |= face_files(faces, np.arange(len(faces), dtype=np.int32), samples, MelSpec())
         return files
 
     def _speak(self, rng: np.random.Generator) -> tuple[str, VoiceChoice, Speech]:
         seconds = self._options.seconds
-        text, voice = random_text(rng, int(seconds * 3) + 2), sample_voice(rng)
+        # A fast voice says four words a second. The sync expert is to hear speech to the end: in silence there is
+        # nothing that it could tell.
+        words = int(seconds * (4 if self._options.faces else 3)) + 2
+        text, voice = random_text(rng, words), sample_voice(rng)
         spoken = self._speaker.speak(text, voice)
         if not len(spoken.samples):
             raise BackendError(f"the voice {voice.voice} said nothing for {text!r}")
@@ -151,20 +160,3 @@ def _choose_pairs(count: int, wanted: int, rng: np.random.Generator) -> list[tup
     first = [closed[k] for k in rng.permutation(len(closed))[: -(-wanted // 3)]]
     rest = [p for p in closed + other if p not in first]
     return first + [rest[k] for k in rng.permutation(len(rest))[: wanted - len(first)]]
-
-
-def _npy(array: npt.NDArray[np.floating]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def encode_wav(samples: F32) -> bytes:
-    """A 16 kHz mono s16le WAV file of float32 samples in [-1, 1]."""
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE_HZ)
-        file.writeframes(np.rint(np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-    return buffer.getvalue()

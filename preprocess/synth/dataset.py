@@ -23,6 +23,7 @@ import numpy.typing as npt
 from lipforge.kernels.cache_folder import cache_dir
 from lipforge.kernels.errors import BackendError, InputError
 from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
+from lipforge.preprocess.face_samples import faces_header
 from lipforge.preprocess.shards import read_description, shard_name, write_description, write_shard
 from lipforge.preprocess.synth.clip import ClipMaker, ClipOptions
 from lipforge.preprocess.synth.head_data import F32, load_head_data
@@ -86,7 +87,9 @@ def _describe(out: Path, options: DatasetOptions) -> None:
     generator = {"name": "synth", "version": metadata.version("lipforge"), **options.identity()}
     if (out / "dataset.json").exists():
         old = read_description(out)["generator"]
-        changed = {k: (old.get(k), v) for k, v in options.identity().items() if old.get(k) != v}
+        usual = asdict(ClipOptions())  # of an option that is younger than the dataset
+        kept = {k: old.get(k, usual.get(k)) for k in options.identity()}
+        changed = {k: (kept[k], v) for k, v in options.identity().items() if kept[k] != v}
         if changed:
             told = ", ".join(f"{key} was {was}, now {now}" for key, (was, now) in changed.items())
             raise InputError(f"{out} holds a dataset made with other options ({told}). Name another folder.")
@@ -94,6 +97,8 @@ def _describe(out: Path, options: DatasetOptions) -> None:
     whole = [k for k in numbers if (out / shard_name(k)).exists()]
     shards = [{"name": shard_name(k), "samples": len(_clips_of(k, options))} for k in whole]
     specs = {"crop": CropSpec().to_dict(), "lips": LipSpec().to_dict(), "mel": MelSpec().to_dict()}
+    if options.clip.faces:
+        specs |= faces_header()
     write_description(out, {"generator": generator, "fps": options.clip.fps, **specs, "shards": shards})
 
 

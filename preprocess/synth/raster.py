@@ -113,5 +113,29 @@ def sample_bilinear(texture: F32, x: F32, y: F32) -> F32:
 
 def interpolate(values: npt.NDArray[np.floating], faces: I32, seen: Visible, mask: npt.NDArray[np.bool_]) -> F32:
     """Interpolate per-vertex values (V, D) at the masked pixels; float32 (n, D)."""
-    corners = values[faces[seen.triangle[mask]]]
-    return np.asarray(np.einsum("nkd,nk->nd", corners, seen.weights[mask]), np.float32)
+    return np.asarray(_mix(np.asarray(values, np.float32), faces, seen.triangle[mask], seen.weights[mask]))
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _mix(values, faces, triangle, weights):  # type: ignore[no-untyped-def]
+    out = np.empty((triangle.shape[0], values.shape[1]), np.float32)
+    for i in range(triangle.shape[0]):
+        a, b, c = faces[triangle[i], 0], faces[triangle[i], 1], faces[triangle[i], 2]
+        for k in range(values.shape[1]):
+            out[i, k] = weights[i, 0] * values[a, k] + weights[i, 1] * values[b, k] + weights[i, 2] * values[c, k]
+    return out
+
+
+def interpolate_corners(values: F32, seen: Visible, mask: npt.NDArray[np.bool_]) -> F32:
+    """Interpolate values that every face has at its own corners (F, 3, D) at the masked pixels; float32 (n, D)."""
+    return np.asarray(_mix_corners(values, seen.triangle[mask], seen.weights[mask]))
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _mix_corners(values, triangle, weights):  # type: ignore[no-untyped-def]
+    out = np.empty((triangle.shape[0], values.shape[2]), np.float32)
+    for i in range(triangle.shape[0]):
+        for k in range(values.shape[2]):
+            corner = values[triangle[i], :, k]
+            out[i, k] = weights[i, 0] * corner[0] + weights[i, 1] * corner[1] + weights[i, 2] * corner[2]
+    return out

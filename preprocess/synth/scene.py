@@ -85,13 +85,20 @@ class Studio:
         return fit_similarity_2d(self.landmarks.key.locate(view)[:, :2], np.array(self.crop.template))
 
     def capture(self, scene: Scene, units: F32) -> Capture:
-        """Take the picture of a scene with the given mouth units, float32 (12,)."""
+        """Take the picture of a scene with the given mouth units, float32 (12,), on the canvas around the crop."""
+        to_canvas = scene.transform + np.array([[0, 0, CANVAS_LEFT], [0, 0, CANVAS_TOP]])
+        return self.capture_part(scene, units, to_canvas, CANVAS_SPAN)
+
+    def capture_part(self, scene: Scene, units: F32, transform: F64, size_px: int) -> Capture:
+        """Take a picture of another part: ``transform`` (2, 3), view -> px of a square of ``size_px``.
+
+        The picture and its points have ``OVERSAMPLING`` pixels to each of these.
+        """
         person = scene.person
         moved = self.expression.vertices(person.vertices, units, person.asymmetry, person.mouth)
         view = project(moved, scene.centre, scene.pose)
-        to_canvas = scene.transform + np.array([[0, 0, CANVAS_LEFT], [0, 0, CANVAS_TOP]])
-        points = to_pixels(view, to_canvas, OVERSAMPLING)
-        seen = rasterise(points, self.head.faces, Visible.empty(CANVAS_SPAN * OVERSAMPLING))
+        points = to_pixels(view, transform, OVERSAMPLING)
+        seen = rasterise(points, self.head.faces, Visible.empty(size_px * OVERSAMPLING))
         normals = (vertex_normals(moved, self.head.faces) @ scene.pose.rotation().T).astype(np.float32)
         lips = self.landmarks.lips.locate(view)
         picture = self.shader.shade(seen, normals, scene.look, float(lips[:, 2].mean()) + 0.02)

@@ -20,7 +20,7 @@ from lipforge.preprocess.synth.head_data import (
     UPPER_TEETH,
     HeadData,
 )
-from lipforge.preprocess.synth.raster import Visible, interpolate, sample_bilinear
+from lipforge.preprocess.synth.raster import Visible, interpolate, interpolate_corners, sample_bilinear
 
 _EYE_WHITE = np.array([230.0, 228.0, 225.0])
 _TOOTH_WIDTH = 0.055  # decimetres on the rest mesh
@@ -85,17 +85,17 @@ class Shader:
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
         normal *= np.where(normal[:, 2:] < 0, -1, 1)  # the mesh is thin: back faces shade as front ones
         colour = self._material(point, look)
-        key = np.clip(normal @ light.key_direction, 0, None)[:, None]
-        fill = np.clip(normal @ light.fill_direction, 0, None)[:, None]
+        key = np.clip(normal @ _f32(light.key_direction), 0, None)[:, None]
+        fill = np.clip(normal @ _f32(light.fill_direction), 0, None)[:, None]
         sky = light.ambient * (0.75 + 0.25 * normal[:, 1:2])
-        lit = sky + light.key_colour * key + light.fill_colour * fill
+        lit = sky + _f32(light.key_colour) * key + _f32(light.fill_colour) * fill
         inside = kind >= UPPER_TEETH
         teeth = (kind == UPPER_TEETH) | (kind == LOWER_TEETH)
         # Light that the lips let in comes from everywhere: teeth show little of their own slopes and of its colour.
         indoors = light.ambient + 0.6 * float(np.mean(light.key_colour))
         lit = np.where(teeth[:, None], 0.3 * lit + 0.7 * indoors, lit)
         half = light.key_direction + np.array([0, 0, 1.0])
-        gloss = np.clip(normal @ (half / np.linalg.norm(half)), 0, 1)[:, None] ** light.shininess
+        gloss = np.clip(normal @ _f32(half / np.linalg.norm(half)), 0, 1)[:, None] ** np.float32(light.shininess)
         behind = np.clip(lip_depth - seen.depth[mask], 0, None)
         lit *= np.where(inside, np.exp(-light.mouth_darkness * behind * np.where(teeth, 0.5, 1.0)), 1.0)[:, None]
         skin_gloss = light.skin_gloss * (1 - point.lip) + light.lip_gloss * point.lip
@@ -104,16 +104,16 @@ class Shader:
 
     def _material(self, point: _Points, look: Appearance) -> npt.NDArray[np.float64]:
         kind, texture = point.kind, sample_bilinear(look.texture, point.texel[:, 0], point.texel[:, 1])
-        colour = look.skin * (1 - point.lip) + look.lips * point.lip
+        colour = _f32(look.skin) * (1 - point.lip) + _f32(look.lips) * point.lip
         if look.beard is not None:
             cover = sample_bilinear(look.beard.cover, point.texel[:, 0], point.texel[:, 1]) * (1 - point.lip)
-            colour = colour * (1 - cover) + look.beard.colour * cover
+            colour = colour * (1 - cover) + _f32(look.beard.colour) * cover
         colour = colour * texture
         if look.collar is not None:
             edge, cloth = look.collar
             above = TEXTURE_ABOVE_MOUTH - point.texel[:, 1:] * (TEXTURE_SPAN / TEXTURE_PX)
-            share = 1 / (1 + np.exp(np.clip((above - edge) / 0.01, -60, 60)))
-            colour = colour * (1 - share) + cloth * share * texture**1.5
+            share = 1 / (1 + np.exp(np.clip((above - np.float32(edge)) / np.float32(0.01), -60, 60)))
+            colour = colour * (1 - share) + _f32(cloth) * share * texture * np.sqrt(texture)
         for part in (LEFT_EYE, RIGHT_EYE):
             here = kind == part
             distance = np.hypot(*(point.rest[here, :2] - self._eye_centres[part]).T)[:, None]
@@ -125,6 +125,11 @@ class Shader:
         colour[kind == TONGUE] = look.tongue
         colour[kind == CAVITY] = look.cavity
         return colour
+
+
+def _f32(colour: npt.NDArray[np.float64]) -> F32:
+    """Half the width is enough for colours, and a picture has many pixels."""
+    return colour.astype(np.float32)
 
 
 def _paint_teeth(rest: F32, teeth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -145,8 +150,7 @@ class _Points:
 
     def __init__(self, shader: Shader, seen: Visible, mask: npt.NDArray[np.bool_], kind: npt.NDArray[np.int32]) -> None:
         head = shader._head
-        weights = seen.weights[mask][:, :, None]
-        uv = (head.face_uv[seen.triangle[mask]] * weights).sum(1)
+        uv = interpolate_corners(head.face_uv, seen, mask)
         uv[:, 1] = 1 - uv[:, 1]  # the data counts v upwards
         texel = np.asarray(uv * shader._lip_mask.shape[0], np.float32)
         lip = sample_bilinear(shader._lip_mask, texel[:, 0], texel[:, 1])

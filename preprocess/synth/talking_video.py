@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipforge.kernels.spec import MelSpec
-from lipforge.preprocess.synth.camera import F64
+from lipforge.preprocess.synth.camera import F64, head_sway
 from lipforge.preprocess.synth.head_data import F32
 from lipforge.preprocess.synth.scene import CANVAS_LEFT, CANVAS_TOP, OVERSAMPLING, Scene, Studio, canvas_picture
 from lipforge.runtime.faces.similarity import compose_affine, invert_similarity
@@ -22,7 +22,7 @@ def render_video(
     studio: Studio, scene: Scene, units: F32, samples: F32, fps: int, rng: np.random.Generator
 ) -> dict[str, bytes]:
     """Return ``mp4`` (H.264 and AAC) and ``track.npz`` of a clip; one frame per row of ``units``."""
-    motion = _head_motion(len(units), fps, rng)
+    motion = head_sway(len(units), fps, rng)
     frames, transforms, landmarks = [], [], []
     for mouth, (yaw, pitch, roll) in zip(units, motion, strict=True):
         pose = replace(
@@ -39,16 +39,6 @@ def render_video(
     track = io.BytesIO()
     np.savez(track, transform=np.array(transforms, np.float32), landmarks=np.array(landmarks, np.float32))
     return {"mp4": _encode(frames, samples, fps), "track.npz": track.getvalue()}
-
-
-def _head_motion(count: int, fps: int, rng: np.random.Generator) -> F64:
-    """Slow sway (count, 3) in degrees: two sines a second apart in period for each of yaw, pitch and roll."""
-    time = np.arange(count)[:, None] / fps
-    reach = np.array([5.0, 3.0, 2.0])
-    sway = np.zeros((count, 3))
-    for _ in range(2):
-        sway += np.sin(2 * np.pi * time * rng.uniform(0.1, 0.5, 3) + rng.uniform(0, 2 * np.pi, 3)) * reach / 2
-    return sway
 
 
 def _image_to_crop(studio: Studio, scene: Scene) -> F64:

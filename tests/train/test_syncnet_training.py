@@ -17,13 +17,14 @@ from lipforge.kernels.mel import log_mel
 from lipforge.kernels.spec import MelChunkSpec, MelSpec
 from lipforge.train.checkpoint import build_model, load_checkpoint, load_training_state
 from lipforge.train.cli import train
+from lipforge.train.clip_windows import usable_starts
 from lipforge.train.config import load_config
 from lipforge.train.device import open_device
-from lipforge.train.frame_folders import FaceClip, open_frame_folders
+from lipforge.train.frame_folders import FolderClip, open_frame_folders
 from lipforge.train.loop import Loop, RunOptions
 from lipforge.train.pth_exchange import export_pth
-from lipforge.train.sync_data import SyncData, usable_starts
-from lipforge.train.syncnet_task import SyncNetTask
+from lipforge.train.sync_data import SyncData
+from lipforge.train.syncnet_task import SyncNetTask, compare_all
 from lipforge.train.wav2lip_config import SyncNetConfig
 
 CONFIG = Path(str(resources.files("lipforge.train") / "configs" / "syncnet-tiny.yaml"))
@@ -46,8 +47,8 @@ def call(root: Path, out: Path, *words: str) -> str:
     return CliRunner().invoke(train, arguments, catch_exceptions=False).stdout
 
 
-def clip_of(frames: list[int], seconds: float = 9.0) -> FaceClip:
-    return FaceClip(Path("clip"), np.array(frames, np.int64), seconds)
+def clip_of(frames: list[int], seconds: float = 9.0) -> FolderClip:
+    return FolderClip(Path("clip"), np.array(frames, np.int64), seconds)
 
 
 def test_lists_and_clips_are_read(frame_root: Path) -> None:
@@ -61,7 +62,7 @@ def test_lists_and_clips_are_read(frame_root: Path) -> None:
 
 
 def test_windows_have_all_frames_and_all_sound() -> None:
-    def starts(clip: FaceClip) -> list[int]:
+    def starts(clip: FolderClip) -> list[int]:
         return usable_starts(clip, MelSpec(), CHUNK, 25.0).tolist()
 
     assert starts(clip_of(list(range(8)))) == [0, 1, 2, 3]
@@ -99,11 +100,11 @@ def test_batches_depend_on_seed_and_step_only(frame_root: Path) -> None:
 def test_mismatches_are_never_within_one_frame(frame_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, shown = open_data(frame_root), list[int]()
 
-    def read_frames(clip: FaceClip, first: int, count: int, size_px: int) -> np.ndarray:
+    def read_frames(clip: FolderClip, first: int, count: int, size_px: int) -> np.ndarray:
         shown.append(first)
-        return np.zeros((count, size_px, size_px, 3), np.uint8)
+        return np.zeros((count, 3, size_px, size_px), np.uint8)
 
-    monkeypatch.setattr(FaceClip, "read_frames", read_frames)
+    monkeypatch.setattr(FolderClip, "read_frames", read_frames)
     rows = np.arange(len(data))
     for match in (True, False):
         data.assemble(rows, np.full(len(rows), match), np.random.default_rng(0))
@@ -148,8 +149,8 @@ def test_folders_that_are_none(frame_root: Path, tmp_path: Path) -> None:
         (lists / name).write_text("main/999\n")
     with pytest.raises(InputError, match=r"none of its 1 clips is usable \({'no folder': 1}\)"):
         open_frame_folders(frame_root, lists)
-    short = FaceClip(frame_root / "x", np.arange(6), 1.0)
-    with pytest.raises(InputError, match="none of 1 clips has two windows"):
+    short = FolderClip(frame_root / "x", np.arange(6), 1.0)
+    with pytest.raises(InputError, match=r"none of 1 clips, such as .*x, has two windows"):
         SyncData([short], MelSpec(), CHUNK, 25.0, batch_size=2, seed=0)
 
 
@@ -185,14 +186,43 @@ def test_resume_is_exact(frame_root: Path, tmp_path: Path) -> None:
         call(frame_root, run, "--resume", "--checkpoint-path", str(run))
 
 
-def test_validation_is_the_same_every_time(frame_root: Path) -> None:
+def test_validation_and_rows_are_the_same_every_time(frame_root: Path) -> None:
 
     task = SyncNetTask(open_frame_folders(frame_root), load_config(SyncNetConfig, file=CONFIG))
     network = task.networks["syncnet"].eval()
+    whole = task.batch(3)
+    assert all(torch.equal(value, whole[name][2:5]) for name, value in task.rows_of_batch(3, slice(2, 5)).items())
     metrics = task.validate(network, open_device("cpu"))
     assert metrics == task.validate(network, open_device("cpu"))
     assert metrics["loss"] == pytest.approx((metrics["matching_loss"] + metrics["mismatch_loss"]) / 2, abs=1e-5)
     assert metrics["loss"].low <= metrics["loss"] <= metrics["loss"].high
+
+
+def test_all_sounds_with_all_mouths_of_their_clips() -> None:
+    """Against a loop over pairs, each by the published loss."""
+    torch.manual_seed(0)
+    sounds, mouths = (torch.nn.functional.normalize(torch.rand(6, 8), dim=1) for _ in range(2))
+    windows = torch.tensor([[0, 0], [0, 1], [0, 5], [3, 0], [3, 2], [3, 2]])
+    parts = compare_all(sounds, mouths, windows, scale=16.0)
+    cosine = sounds @ mouths.T
+    wrong = {(0, 2), (1, 2), (2, 0), (2, 1), (3, 4), (3, 5), (4, 3), (5, 3)}
+    true = torch.stack([-cosine[i, i].log() for i in range(6)]).mean()
+    false = torch.stack([-(1 - cosine[i, j]).log() for i, j in wrong]).mean()
+    torch.testing.assert_close(parts["loss"], (true + false) / 2)
+    losses = []
+    for i in range(6):
+        others = [j for j in range(6) if (i, j) in wrong]
+        for scores in (cosine[i], cosine[:, i]):
+            losses.append(-torch.log_softmax(16.0 * torch.stack([scores[i], *(scores[j] for j in others)]), 0)[0])
+    torch.testing.assert_close(parts["contrast"], torch.stack(losses).mean())
+
+
+def test_several_windows_a_clip_train(frame_root: Path, tmp_path: Path) -> None:
+    more = ["data.windows_a_clip=4", "loss.contrast=1.0"]
+    call(frame_root, tmp_path / "run", "--config", str(CONFIG), *QUICK, *more)
+    assert load_checkpoint(tmp_path / "run").config["loss"] == {"contrast": 1.0, "contrast_scale": 16.0}
+    with pytest.raises(ConfigError, match=r"loss\.contrast needs data\.windows_a_clip above 1"):
+        call(frame_root, tmp_path / "other", "--config", str(CONFIG), "loss.contrast=1.0")
 
 
 @pytest.mark.slow

@@ -89,6 +89,7 @@ def test_batches_depend_on_seed_and_step_only(frame_root: Path, expert: Path) ->
     first.batch(0)
     batch, again = first.batch(2), second.batch(2)
     assert all(torch.equal(batch[name], again[name]) for name in batch)
+    assert all(torch.equal(value, batch[name][1:3]) for name, value in first.rows_of_batch(2, slice(1, 3)).items())
     assert batch["face"].shape == (4, 6, 5, 96, 96)
     assert batch["mels"].shape == (4, 5, 1, 80, 16)
     assert not torch.equal(batch["face"][:, 3:], batch["target"])
@@ -102,6 +103,7 @@ def test_expert_counts_only_from_an_evaluation_on(frame_root: Path, expert: Path
     metrics = task.validate(generator.eval(), open_device("cpu"))
     assert metrics["sync_share"] == 0.5
     assert metrics["real_sync"] > 0
+    assert metrics["mismatch_sync"] != metrics["sync"]
     (after,) = task.losses(task.networks, batch)
     torch.testing.assert_close(after.total, 0.5 * after.parts["picture"] + 0.5 * after.parts["sync"])
     resumed = make_task(frame_root, expert, Wav2LipConfig, "loss.sync=0.5")
