@@ -46,8 +46,9 @@ class InpaintGenerator:
         self._mel = np.zeros((1, manifest.mel.n_mels, manifest.window.columns), np.float32)
         self._cropped = np.zeros((1, size, size, 3), np.uint8)
         self._drawn = np.zeros((1, size, size, 3), np.uint8)
-        arrays = {"mel": self._mel, "face": self._cropped, "reference": self._cropped, "image": self._drawn}
-        self._net = bundle.engine("wav2lip", threads).bind(arrays)
+        self._net = bundle.engine("wav2lip", threads).bind(
+            {"mel": self._mel, "face": self._cropped, "reference": self._cropped, "image": self._drawn}
+        )
         self._mask = mouth_mask(size)
         self._scratch = PasteScratch()
         self.reset()

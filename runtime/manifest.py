@@ -87,7 +87,6 @@ class Manifest:
         generator: the kind of generator, a key of ``CONTENTS``.
         fps: frames a second of the video that the audio network was trained on.
         specs: the recipes by key of ``SPECS``; those that ``CONTENTS`` asks for.
-        lookahead_ms: audio that a frame needs beyond its own time; 0 without a generator.
         graphs: the ONNX files by graph name.
         source: checkpoint kinds and steps, versions of the tools.
     """
@@ -96,7 +95,6 @@ class Manifest:
     generator: str
     fps: float
     specs: dict[str, Spec]
-    lookahead_ms: float
     graphs: dict[str, GraphEntry]
     source: dict[str, Any]
 
@@ -111,6 +109,11 @@ class Manifest:
         if "mel_chunk" in self.specs:
             return ChunkWindow(self.spec("mel_chunk", MelChunkSpec), self.fps)
         return self.spec("window", AudioWindowSpec)
+
+    @property
+    def lookahead_ms(self) -> float:
+        """Audio that a frame needs beyond its own time; 0 without a generator."""
+        return 0.0 if self.generator == NO_GENERATOR else self.window.lookahead_ms(self.mel)
 
     @property
     def crop(self) -> CropSpec:
@@ -186,18 +189,22 @@ class Manifest:
             generator=generator,
             fps=reader.positive("fps"),
             specs={key: _spec(reader, key, kind) for key, kind in SPECS.items() if key in present},
-            lookahead_ms=reader.number("lookahead_ms"),
             graphs={name: read_graph(entry) for name, entry in reader.table("graphs").items()},
             source=reader.mapping("source"),
         )
         manifest.validate(where)
+        said = reader.number("lookahead_ms")
+        if abs(said - manifest.lookahead_ms) > 1e-6:
+            raise ConfigError(
+                f"{where}: lookahead_ms: {said} contradicts mel and window, which need {manifest.lookahead_ms} ms."
+            )
         return manifest
 
     def validate(self, where: str = FILE_NAME) -> None:
-        """Check what no single value shows: that graphs, specs and look-ahead fit the generator.
+        """Check what no single value shows: that graphs and specs fit the generator.
 
         Raises:
-            ConfigError: a graph or spec is missing, or ``lookahead_ms`` contradicts the specs.
+            ConfigError: one is missing.
         """
         contents = CONTENTS[self.generator]
         for what, needed, present in (
@@ -209,11 +216,6 @@ class Manifest:
                     f"{where}: {what}: a bundle of generator {self.generator!r} needs {missing}, "
                     f"it has {present}. Export it again."
                 )
-        expected = 0.0 if self.generator == NO_GENERATOR else self.window.lookahead_ms(self.mel)
-        if abs(self.lookahead_ms - expected) > 1e-6:
-            raise ConfigError(
-                f"{where}: lookahead_ms: {self.lookahead_ms} contradicts mel and window, which need {expected} ms."
-            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest as JSON-ready values in the order of docs/formats.md."""
@@ -233,7 +235,7 @@ class Manifest:
         """Write ``manifest.json`` into a bundle's folder and return its path; the text is the same for the same values.
 
         Raises:
-            ConfigError: the values contradict each other, see ``validate``.
+            ConfigError: something is missing, see ``validate``.
         """
         self.validate()
         path = folder / FILE_NAME

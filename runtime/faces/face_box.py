@@ -55,8 +55,8 @@ class FaceBoxes:
         """
         box = self._aligned(face) if self._spec.anchor == "alignment" else self._steadied(face)
         top, bottom, left, right = self._spec.pads_px
-        low = np.maximum(box[:2] - (left, top), -0.5)
-        high = np.minimum(box[2:] + (right, bottom), (width_px - 0.5, height_px - 0.5))
+        low = np.maximum(box[:2] - np.array([left, top]), -0.5)
+        high = np.minimum(box[2:] + np.array([right, bottom]), np.array([width_px, height_px]) - 0.5)
         return _square_transform(low, np.maximum(high - low, LEAST_SIDE_PX), self._spec.size_px)
 
     def _aligned(self, face: Face) -> F64:

@@ -177,7 +177,6 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         generator="warp",
         fps=25.0,
         specs={"mel": mel, "window": window, "crop": crop, "lips": lips, "warp": WarpSpec()},
-        lookahead_ms=window.lookahead_ms(mel),
         graphs=graphs,
         source={"made": "by hand"},
     ).write(folder)
