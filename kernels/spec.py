@@ -185,8 +185,8 @@ class FaceBoxSpec(Spec):
     * ``"alignment"``: the square of ``CropSpec``, turned upright; eyes and nose alone place it.
 
     ``box`` holds left, top, right and bottom as shares of the anchor, whose own edges are 0 and 1. Then ``pads_px``
-    (top, bottom, left, right, in px of the image, as the published inference has them) are added, and the box ends where
-    the image does. The published training cut its faces without pads.
+    (top, bottom, left, right, in px of the image, as the published inference has them) are added, and the box ends
+    where the image does. The published training cut its faces without pads.
     """
 
     size_px: int = 96

@@ -118,10 +118,12 @@ def mouth_mask(size_px: int) -> NDArray[np.float32]:
     at = (np.arange(size_px) + 0.5) / size_px
     across, down = np.abs(2.0 * at - 1.0)[None, :], np.maximum(0.0, 2.0 * at - 1.0)[:, None]
     radius = (across**CORNER_POWER + down**CORNER_POWER) ** (1.0 / CORNER_POWER)
-    edge = 1.0 / size_px  # the outermost pixels' centres lie half a pixel inside
-    inside = _smooth((1.0 - edge - radius) / (1.0 - edge - SOLID_RADIUS))
+    edge = 1.0 - 1.0 / size_px  # where the centres of the outermost pixels lie
+    inside = _smooth((edge - radius) / (edge - SOLID_RADIUS))
     below = _smooth((at - 0.5) / FADE_SHARE + 1.0)[:, None]
-    return np.asarray(inside * below, np.float32)
+    mask = np.asarray(inside * below, np.float32)
+    mask[-1], mask[:, [0, -1]] = 0.0, 0.0  # exactly, whatever rounding says
+    return mask
 
 
 def _smooth(x: NDArray[np.float64]) -> NDArray[np.float64]:
