@@ -57,6 +57,45 @@ SPECS = {
 }
 
 
+# What Ascend's ATC registers at opset 17, as far as networks like these can need it.
+ATC_OPS = {
+    "Add",
+    "AveragePool",
+    "Cast",
+    "Clip",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "DepthToSpace",
+    "Div",
+    "Exp",
+    "Flatten",
+    "Gemm",
+    "GlobalAveragePool",
+    "LeakyRelu",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Pad",
+    "Pow",
+    "Reciprocal",
+    "ReduceSum",
+    "Relu",
+    "Reshape",
+    "Resize",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Split",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Tanh",
+    "Transpose",
+    "Unsqueeze",
+}
+
+
 def randomise(module: nn.Module, seed: int) -> nn.Module:
     """Give a module weights and batch-norm statistics as training leaves them: none zero, one or equal."""
     generator = torch.Generator().manual_seed(seed)
@@ -94,6 +133,12 @@ def write_checkpoint(run: Path, kind: str, change: Callable[[dict[str, Any]], No
     return save_checkpoint(run, header, network.state_dict(), {})
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny networks gain nothing from a second thread, and on a busy machine wait for it at every layer."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def audio2lips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("runs") / "audio", "audio2lips")
@@ -115,6 +160,11 @@ def bundle(audio2lips: Path, warp: Path, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
     export_bundle(ExportRequest([warp, audio2lips], folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def atc_ops() -> set[str]:
+    return ATC_OPS
 
 
 @pytest.fixture(scope="session")
