@@ -137,11 +137,17 @@ def _expert_option(command: Callable[..., None]) -> Callable[..., None]:
 @train.command("wav2lip")
 @_published_options
 @_expert_option
-def wav2lip(expert: Path | None, **arguments: Any) -> None:
+@click.option(
+    "--teacher",
+    type=click.Path(path_type=Path),
+    help="Learn from this trained generator too, of any width: a checkpoint folder or a published .pth file. The sync "
+    "expert may then be left out. train/configs/wav2lip-student.yaml is a student that a CPU can keep up with.",
+)
+def wav2lip(expert: Path | None, teacher: Path | None, **arguments: Any) -> None:
     """Sound and a masked face to the whole face. Settings such as loop.steps=1000 override the configuration."""
     from lipforge.train.wav2lip_config import Wav2LipConfig
 
-    _train_generator(Wav2LipConfig, expert, TrainArguments(**arguments))
+    _train_generator(Wav2LipConfig, expert, TrainArguments(**arguments), teacher)
 
 
 @train.command("wav2lip-gan")
@@ -154,15 +160,20 @@ def wav2lip_gan(expert: Path | None, **arguments: Any) -> None:
     _train_generator(Wav2LipGanConfig, expert, TrainArguments(**arguments))
 
 
-def _train_generator(config_kind: Any, expert: Path | None, arguments: TrainArguments) -> None:
+def _train_generator(
+    config_kind: Any, expert: Path | None, arguments: TrainArguments, teacher: Path | None = None
+) -> None:
     from dataclasses import replace
 
     from lipforge.train.wav2lip_task import Wav2LipTask
 
     def make_task(dataset: Any, config: Any) -> Wav2LipTask:
         # Into the configuration, so that it is stored and --resume finds it.
-        named = config if expert is None else replace(config, loss=replace(config.loss, expert=str(expert)))
-        return Wav2LipTask(dataset, named)
+        if expert is not None:
+            config = replace(config, loss=replace(config.loss, expert=str(expert)))
+        if teacher is not None:
+            config = replace(config, distillation=replace(config.distillation, teacher=str(teacher)))
+        return Wav2LipTask(dataset, config)
 
     _train(config_kind, make_task, arguments, _open_frames)
 
