@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lipforge.export.samples import Arrays
+from lipforge.export.plan import Arrays
 from lipforge.kernels.errors import ConfigError, ExportError, InputError
 from lipforge.runtime.manifest import FILE_NAME, REFERENCE_NAME, Manifest
 

@@ -50,7 +50,7 @@ def export() -> None:
     "--tolerance",
     type=click.FloatRange(min=0, min_open=True),
     help="Largest absolute error against torch, for every output in its own unit. "
-    "[default: flow 1e-3 px, lips 1e-3, mask and colour 1e-4]",
+    "[default: flow 1e-3 px, lips 1e-3, pictures in bytes 1 level, everything else 1e-4]",
 )
 @click.option("--name", help="Shown to the bundle's users.  [default: the folder's name]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
@@ -63,9 +63,15 @@ def write(
     name: str | None,
     overwrite: bool,
 ) -> None:
-    """Export one audio2lips and one warp checkpoint, in any order.
+    """Export checkpoints of kinds that belong together.
 
-    A bundle is written only if ONNX Runtime reproduces torch on typical, random and extreme inputs.
+    \b
+    audio2lips and warp, in any order   a bundle that `lipforge sync` runs (generator warp)
+    wav2lip, of any size                a bundle that `lipforge sync` runs (generator inpaint)
+    syncnet, or wav2lip-disc            a bundle of one network that judges (generator none)
+
+    A published .pth file becomes a checkpoint with `lipforge train import`. A bundle is written only if ONNX Runtime
+    reproduces torch on typical, random and extreme inputs.
     """
     from lipforge.export.export_bundle import ExportRequest, export_bundle
 
@@ -86,9 +92,8 @@ def inspect(bundle: str) -> None:
     manifest = Bundle.load(bundle).manifest
     click.echo(f"{manifest.name}: generator {manifest.generator}, {manifest.fps:g} frames a second, ", nl=False)
     click.echo(f"look-ahead {manifest.lookahead_ms:g} ms")
-    for spec in ("mel", "window", "crop", "lips", "warp"):
-        values = getattr(manifest, spec).to_dict()
-        click.echo(f"{spec}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
+    for key, spec in manifest.specs.items():
+        click.echo(f"{key}: " + ", ".join(f"{name} {value}" for name, value in spec.to_dict().items()))
     _print_graphs(manifest)
     for kind, source in manifest.source.get("checkpoints", {}).items():
         click.echo(f"{kind} from step {source.get('step')}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -13,15 +13,25 @@ import torch
 from lipforge.export.bundle_folder import check_target, new_folder, write_reference
 from lipforge.export.onnx_file import describe_graph, save_graph
 from lipforge.export.parity import compare, worst
-from lipforge.export.plan import GraphPlan, plan_graphs, run_torch
-from lipforge.export.samples import Arrays, batches
-from lipforge.export.sources import Recipe, Sources, read_sources
+from lipforge.export.plan import Arrays, GraphPlan, run_torch
+from lipforge.export.samples import batches
+from lipforge.export.sources import Sources, read_sources
 from lipforge.export.trace import DEFAULT_OPSET, to_onnx
+from lipforge.export.warp_graphs import plan_warp
+from lipforge.export.wav2lip_graphs import plan_critic, plan_inpaint, plan_syncnet
 from lipforge.kernels.errors import ExportError
 from lipforge.runtime.manifest import REFERENCE_NAME, GraphEntry, Manifest, ParityEntry
 from lipforge.runtime.onnx_engine import OnnxEngine
 
 TARGETS = ("onnx",)
+PLANNERS: Mapping[tuple[str, ...], Callable[[Sources, float | None], list[GraphPlan]]] = {
+    ("audio2lips", "warp"): plan_warp,
+    ("wav2lip",): plan_inpaint,
+    ("syncnet",): plan_syncnet,
+    ("wav2lip-disc",): plan_critic,
+}
+"""Who plans the graphs of a bundle, by the kinds of its checkpoints (``GENERATOR_OF``)."""
+
 ADVICE = " Nothing was written; if you can accept that error, raise --tolerance."
 
 
@@ -30,7 +40,7 @@ class ExportRequest:
     """What to export, and how.
 
     Attributes:
-        checkpoints: one folder of each kind, in any order.
+        checkpoints: folders of the kinds that make a bundle together (``GENERATOR_OF``), in any order.
         output: the bundle's folder.
         target: one of ``TARGETS``.
         opset: of the graphs.
@@ -65,12 +75,12 @@ def export_bundle(request: ExportRequest) -> Manifest:
     output = request.output.absolute()
     check_target(output, overwrite=request.overwrite)
     sources = read_sources(request.checkpoints)
-    plans = plan_graphs(sources.networks(), sources.recipe, request.tolerance)
+    plans = PLANNERS[tuple(sources.checkpoints)](sources, request.tolerance)
     with new_folder(output, overwrite=request.overwrite) as folder:
         graphs: dict[str, GraphEntry] = {}
         reference: Arrays = {}
         for plan in plans:
-            graphs[plan.name], arrays = _export_graph(plan, sources.recipe, request.opset, folder)
+            graphs[plan.name], arrays = _export_graph(plan, request.opset, folder)
             reference |= {f"{plan.name}.{name}": array for name, array in arrays.items()}
         write_reference(folder / REFERENCE_NAME, reference)
         manifest = _manifest(request.name or output.name, sources, graphs)
@@ -78,14 +88,14 @@ def export_bundle(request: ExportRequest) -> Manifest:
     return manifest
 
 
-def _export_graph(plan: GraphPlan, recipe: Recipe, opset: int, folder: Path) -> tuple[GraphEntry, Arrays]:
+def _export_graph(plan: GraphPlan, opset: int, folder: Path) -> tuple[GraphEntry, Arrays]:
     """Write and prove one graph; return its entry and the reference arrays, inputs and torch's outputs."""
     path = folder / f"{plan.name}.onnx"
     save_graph(to_onnx(plan, opset), plan, opset, path)
     engine = OnnxEngine(path)  # what will run it is what proves it
     parity: ParityEntry | None = None
     reference: Arrays = {}
-    for inputs in batches(plan, recipe):
+    for inputs in batches(plan):
         expected = _torch_outputs(plan, inputs)
         found = compare(plan.name, engine.run(inputs), expected, plan.tolerance, ADVICE)
         parity = found if parity is None else worst(parity, found)
@@ -102,17 +112,11 @@ def _torch_outputs(plan: GraphPlan, inputs: Arrays) -> Arrays:
 
 
 def _manifest(name: str, sources: Sources, graphs: dict[str, GraphEntry]) -> Manifest:
-    recipe = sources.recipe
     return Manifest(
         name=name,
-        generator="warp",
-        fps=recipe.fps,
-        mel=recipe.mel,
-        window=recipe.window,
-        crop=recipe.crop,
-        lips=recipe.lips,
-        warp=recipe.warp,
-        lookahead_ms=recipe.window.lookahead_ms(recipe.mel),
+        generator=sources.generator,
+        fps=sources.fps,
+        specs=sources.specs,
         graphs=graphs,
         source={"checkpoints": sources.describe(), "tools": _tool_versions()},
     )

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lipforge.export.sources import Recipe
+from lipforge.kernels.spec import MelSpec
 from lipforge.runtime.manifest import TensorEntry
+
+Arrays = dict[str, NDArray[np.generic]]
 
 BYTE = 1.0 / 255.0
 
 # Largest absolute error of an ONNX output against torch, in the output's unit. Float32 convolutions regrouped by
 # another library differ by about 1e-5 of the values' size; these leave a factor of ten and are far below what shows
-# in a picture (flow and lips: px of the crop; mask and colour: 1e-4 is a fortieth of a grey level).
-TOLERANCE = {"lips": 1e-3, "flow": 1e-3, "mask": 1e-4, "colour": 1e-4}
+# in a picture (flow and lips: px of the crop; mask and colour: 1e-4 is a fortieth of a grey level; embeddings and
+# chances: of 1). A picture in bytes may differ by the grey level that rounding decides; ``parity`` bounds how often.
+TOLERANCE = {
+    "lips": 1e-3,
+    "flow": 1e-3,
+    "mask": 1e-4,
+    "colour": 1e-4,
+    "image": 1.0,
+    "sound": 1e-4,
+    "mouths": 1e-4,
+    "chance": 1e-4,
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +42,8 @@ class GraphPlan:
         inputs: contract of the graph; the first axis is ``"B"``.
         outputs: contract of the graph; the first axis is ``"B"``.
         tolerance: largest absolute error allowed, by output name.
+        typical: a sample like those that the runtime feeds, batch 1, by input name.
+        float_limit: largest absolute value of a float input.
     """
 
     name: str
@@ -35,64 +51,8 @@ class GraphPlan:
     inputs: tuple[TensorEntry, ...]
     outputs: tuple[TensorEntry, ...]
     tolerance: dict[str, float]
-
-
-class WarpGraph(nn.Module):
-    """The warp network behind the bundle's contract: bytes in, images with their channels last."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, reference: Tensor, reference_lips: Tensor, target_lips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Run the network.
-
-        Args:
-            reference: uint8 (B, S, S, 3), RGB.
-            reference_lips: uint8 (B, 2, S, S), 255 inside the contours seen in the reference.
-            target_lips: uint8 (B, 2, S, S), the same of the wanted mouth.
-
-        Returns:
-            flow float32 (B, 2, S, S) in crop px, mask (B, 1, S, S) in [0, 1], colour (B, 3, S, S) RGB in [0, 1].
-        """
-        image = reference.float().permute(0, 3, 1, 2) * BYTE
-        flow, mask, colour = self.network(image, reference_lips.float() * BYTE, target_lips.float() * BYTE)
-        return flow, mask, colour
-
-
-def plan_graphs(networks: dict[str, nn.Module], recipe: Recipe, tolerance: float | None = None) -> list[GraphPlan]:
-    """Plan the graphs of a bundle with a warp generator.
-
-    Args:
-        networks: ``audio2lips`` and ``warp`` in eval mode, on the CPU.
-        recipe: sizes of inputs and outputs come from it.
-        tolerance: replaces every output's own tolerance.
-    """
-    size = recipe.crop.size_px
-    planes = (2, size, size)
-    audio = GraphPlan(
-        name="audio2lips",
-        module=networks["audio2lips"],
-        inputs=(_tensor("mel", "float32", recipe.mel.n_mels, recipe.window.columns),),
-        outputs=(_tensor("lips", "float32", recipe.lips.points, 3),),
-        tolerance=_tolerance(("lips",), tolerance),
-    )
-    warp = GraphPlan(
-        name="warp",
-        module=WarpGraph(networks["warp"]).eval(),
-        inputs=(
-            _tensor("reference", "uint8", size, size, 3),
-            _tensor("reference_lips", "uint8", *planes),
-            _tensor("target_lips", "uint8", *planes),
-        ),
-        outputs=(
-            _tensor("flow", "float32", *planes),
-            _tensor("mask", "float32", 1, size, size),
-            _tensor("colour", "float32", 3, size, size),
-        ),
-        tolerance=_tolerance(("flow", "mask", "colour"), tolerance),
-    )
-    return [audio, warp]
+    typical: Arrays = field(default_factory=dict)
+    float_limit: float = MelSpec().max_abs
 
 
 @torch.no_grad()
@@ -102,9 +62,11 @@ def run_torch(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ..
     return outputs if isinstance(outputs, tuple) else (outputs,)
 
 
-def _tensor(name: str, dtype: str, *sizes: int) -> TensorEntry:
+def tensor(name: str, dtype: str, *sizes: int) -> TensorEntry:
+    """Return the contract of an input or output; the batch axis is added."""
     return TensorEntry(name, dtype, ("B", *sizes))
 
 
-def _tolerance(names: tuple[str, ...], override: float | None) -> dict[str, float]:
-    return {name: TOLERANCE[name] if override is None else override for name in names}
+def tolerance_of(outputs: tuple[TensorEntry, ...], override: float | None) -> dict[str, float]:
+    """Return the largest absolute error allowed of each output."""
+    return {output.name: TOLERANCE[output.name] if override is None else override for output in outputs}

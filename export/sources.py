@@ -1,34 +1,30 @@
-"""The checkpoints of a bundle: one of each kind that its generator needs, trained with the same recipes."""
+"""The checkpoints of a bundle: those that its generator needs, trained with the same recipes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from lipforge.kernels.errors import ConfigError, InputError
-from lipforge.kernels.spec import AudioWindowSpec, CropSpec, LipSpec, MelSpec, Spec, WarpSpec
+from lipforge.kernels.spec import CropSpec, FaceBoxSpec, LipSpec, Spec
+from lipforge.runtime.manifest import CONTENTS, NO_GENERATOR, SPECS
 
 if TYPE_CHECKING:
     from torch import nn
 
     from lipforge.train.checkpoint import Checkpoint
 
-KINDS = ("audio2lips", "warp")
+GENERATOR_OF: Mapping[tuple[str, ...], str] = {
+    ("audio2lips", "warp"): "warp",
+    ("wav2lip",): "inpaint",
+    ("syncnet",): NO_GENERATOR,
+    ("wav2lip-disc",): NO_GENERATOR,
+}
+"""The kinds of checkpoint that make a bundle together, and the generator that it then has."""
+
 SpecT = TypeVar("SpecT", bound=Spec)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Every constant that a runtime of the networks has to obey."""
-
-    fps: float
-    mel: MelSpec
-    window: AudioWindowSpec
-    crop: CropSpec
-    lips: LipSpec
-    warp: WarpSpec
 
 
 @dataclass(frozen=True)
@@ -37,11 +33,21 @@ class Sources:
 
     Attributes:
         checkpoints: by kind.
-        recipe: what they agree on.
+        generator: of the bundle, a key of ``CONTENTS``.
+        fps: frames a second of the video that the audio network was trained on.
+        specs: the recipes that they agree on, by key of ``SPECS``.
     """
 
     checkpoints: dict[str, Checkpoint]
-    recipe: Recipe
+    generator: str
+    fps: float
+    specs: dict[str, Spec]
+
+    def spec(self, key: str, kind: type[SpecT]) -> SpecT:
+        """Return a recipe as its dataclass; ``read_sources`` has seen to it that it is there."""
+        found = self.specs[key]
+        assert isinstance(found, kind)
+        return found
 
     def networks(self) -> dict[str, nn.Module]:
         """Build the networks by kind, in eval mode, on the CPU.
@@ -62,63 +68,95 @@ class Sources:
 
 
 def read_sources(paths: Sequence[Path]) -> Sources:
-    """Read one checkpoint of each kind, in any order.
+    """Read the checkpoints of a bundle, in any order.
 
     Raises:
-        InputError: a path is no checkpoint, or a kind is missing or given twice.
+        InputError: a path is no checkpoint, or a kind is missing, given twice or not part of the same bundle.
         ConfigError: the checkpoints were trained with different recipes.
     """
     from lipforge.train.checkpoint import load_checkpoint
 
     checkpoints: dict[str, Checkpoint] = {}
     for path in paths:
+        if path.suffix == ".pth" and path.is_file():
+            raise InputError(f"{path}: a .pth file; turn it into a checkpoint with `lipforge train import` first.")
         checkpoint = load_checkpoint(path)
-        if checkpoint.kind not in KINDS:
-            raise InputError(f"{path}: a checkpoint of kind {checkpoint.kind!r}; a bundle takes {' and '.join(KINDS)}.")
         if checkpoint.kind in checkpoints:
             raise InputError(
                 f"two checkpoints of kind {checkpoint.kind}: {checkpoints[checkpoint.kind].path} and "
-                f"{checkpoint.path}. Give one of {' and one of '.join(KINDS)}."
+                f"{checkpoint.path}. Give one of each kind."
             )
         checkpoints[checkpoint.kind] = checkpoint
-    for kind in KINDS:
-        if kind not in checkpoints:
-            raise InputError(
-                f"no checkpoint of kind {kind}; got {', '.join(checkpoints) or 'nothing'}. "
-                f"Train one with `lipforge train {kind}` and give its folder too."
-            )
+    kinds = _kinds_of_bundle(list(checkpoints))
     # In one order, whichever they were given in: equal checkpoints give equal bundles.
-    ordered = {kind: checkpoints[kind] for kind in KINDS}
-    return Sources(ordered, _shared_recipe(ordered))
+    ordered = {kind: checkpoints[kind] for kind in kinds}
+    specs = _shared_specs(ordered, GENERATOR_OF[kinds])
+    return Sources(ordered, GENERATOR_OF[kinds], _fps(ordered[kinds[0]]), specs)
 
 
-def _shared_recipe(checkpoints: dict[str, Checkpoint]) -> Recipe:
-    audio, warp = checkpoints["audio2lips"], checkpoints["warp"]
-    fps = audio.dataset.get("fps")
+def _kinds_of_bundle(given: list[str]) -> tuple[str, ...]:
+    """Return the one set of kinds that the given ones are."""
+    for kinds in GENERATOR_OF:
+        if set(kinds) == set(given):
+            return kinds
+    for kinds in GENERATOR_OF:
+        if given and set(given) < set(kinds):
+            missing = [kind for kind in kinds if kind not in given]
+            raise InputError(
+                f"no checkpoint of kind {missing[0]}; got {', '.join(given)}. "
+                f"Train one with `lipforge train {missing[0]}` and give its folder too."
+            )
+    sets = "; ".join(" and ".join(kinds) for kinds in GENERATOR_OF)
+    raise InputError(f"checkpoints of kinds {', '.join(given) or 'nothing'} make no bundle; one is made of: {sets}.")
+
+
+def _fps(checkpoint: Checkpoint) -> float:
+    fps = checkpoint.dataset.get("fps")
     if isinstance(fps, bool) or not isinstance(fps, int | float) or fps <= 0:
         raise InputError(
-            f"{audio.path}: dataset.fps is {fps!r}; it must say at how many frames a second it was trained."
+            f"{checkpoint.path}: dataset.fps is {fps!r}; it must say at how many frames a second it was trained."
         )
-    recipe = Recipe(
-        fps=float(fps),
-        mel=audio.spec("mel", MelSpec),
-        window=audio.spec("window", AudioWindowSpec),
-        crop=warp.spec("crop", CropSpec),
-        lips=_agreed("lips", LipSpec, audio, warp),
-        warp=warp.spec("warp", WarpSpec),
-    )
-    for name in sorted(set(audio.specs) & set(warp.specs) - {"lips"}):
-        _agreed(name, type(getattr(recipe, name)), audio, warp)
-    return recipe
+    return float(fps)
 
 
-def _agreed(name: str, kind: type[SpecT], first: Checkpoint, second: Checkpoint) -> SpecT:
-    spec, other = first.spec(name, kind), second.spec(name, kind)
-    if spec != other:
-        ours, theirs = spec.to_dict(), other.to_dict()
-        keys = [f"{key} ({ours[key]} and {theirs[key]})" for key in ours if ours[key] != theirs[key]]
-        raise ConfigError(
-            f"{first.path} and {second.path} disagree on {name}: {', '.join(keys)}. "
-            "Train both on datasets with the same recipe."
-        )
+def _shared_specs(checkpoints: dict[str, Checkpoint], generator: str) -> dict[str, Spec]:
+    """Return the recipes of a bundle; every checkpoint that has one must have the same."""
+    specs: dict[str, Spec] = _face_specs(checkpoints["wav2lip"]) if generator == "inpaint" else {}
+    contents = CONTENTS[generator]
+    for key in (*contents.specs, *contents.optional):
+        holders = [checkpoint for checkpoint in checkpoints.values() if key in checkpoint.specs]
+        if holders:
+            specs[key] = _agreed(key, SPECS[key], holders)
+        elif key in contents.specs and key not in specs:
+            next(iter(checkpoints.values())).spec(key, SPECS[key])  # says what is missing
+    return {key: specs[key] for key in SPECS if key in specs}
+
+
+def _face_specs(checkpoint: Checkpoint) -> dict[str, Spec]:
+    """Return how an inpaint generator finds its face if the checkpoint does not say: by the published box.
+
+    Alignment and lip points are the tracker's; the network does not see them, but whoever runs it needs them.
+    """
+    import torch
+
+    from lipforge.train.models import build_network
+
+    with torch.device("meta"):
+        size_px = cast(Any, build_network(checkpoint.kind, checkpoint.model_args)).size_px
+    tracking: dict[str, Spec] = {"crop": CropSpec(), "lips": LipSpec()}
+    return tracking if "crop" in checkpoint.specs else {**tracking, "face_box": FaceBoxSpec(size_px=size_px)}
+
+
+def _agreed(name: str, kind: type[SpecT], checkpoints: Sequence[Checkpoint]) -> SpecT:
+    first, *others = checkpoints
+    spec = first.spec(name, kind)
+    for checkpoint in others:
+        other = checkpoint.spec(name, kind)
+        if spec != other:
+            ours, theirs = spec.to_dict(), other.to_dict()
+            keys = [f"{key} ({ours[key]} and {theirs[key]})" for key in ours if ours[key] != theirs[key]]
+            raise ConfigError(
+                f"{first.path} and {checkpoint.path} disagree on {name}: {', '.join(keys)}. "
+                "Train both on datasets with the same recipe."
+            )
     return spec

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lipforge.export.bundle_folder import read_reference
 from lipforge.export.parity import compare
-from lipforge.export.samples import Arrays
+from lipforge.export.plan import Arrays
 from lipforge.kernels.errors import InputError
 from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.manifest import REFERENCE_NAME, GraphEntry

@@ -11,6 +11,8 @@ matrix ``M`` maps image pixels to crop pixels: ``crop = M[:, :2] @ image + M[:, 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from math import floor
 from typing import Any, Literal, TypeVar
 
 from lipforge.kernels.errors import ConfigError
@@ -122,6 +124,10 @@ class AudioWindowSpec(Spec):
         """Width of the window in mel columns."""
         return self.past_columns + 1 + self.lookahead_columns
 
+    def first_column(self, time: Fraction, mel: MelSpec) -> int:
+        """Return the first column of the window of a frame at ``time`` seconds; negative before the sound begins."""
+        return floor(time * Fraction(mel.sample_rate_hz, mel.hop_samples)) - self.past_columns
+
     def lookahead_ms(self, mel: MelSpec) -> float:
         """Audio after t that a frame at t needs, in ms: the look-ahead columns plus half an FFT window."""
         return 1000.0 * (self.lookahead_columns * mel.hop_samples + mel.n_fft / 2) / mel.sample_rate_hz
@@ -166,6 +172,27 @@ class CropSpec(Spec):
         (68.0, 20.0),
         (48.0, 39.4),
     )
+
+
+@dataclass(frozen=True)
+class FaceBoxSpec(Spec):
+    """The face box that networks of the Wav2Lip family look at: upright, its two sides stretched to one size.
+
+    ``anchor`` says what the box hangs on:
+
+    * ``"landmarks"``: the smallest upright box around all points of the face mesh, which reaches from the forehead to
+      the chin and from cheek to cheek, as the boxes of face detectors do. It breathes with the jaw.
+    * ``"alignment"``: the square of ``CropSpec``, turned upright; eyes and nose alone place it.
+
+    ``box`` holds left, top, right and bottom as shares of the anchor, whose own edges are 0 and 1. Then ``pads_px``
+    (top, bottom, left, right, in px of the image, as the published inference has them) are added, and the box ends
+    where the image does. The published training cut its faces without pads.
+    """
+
+    size_px: int = 96
+    anchor: Literal["landmarks", "alignment"] = "landmarks"
+    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    pads_px: tuple[int, int, int, int] = (0, 10, 0, 0)
 
 
 @dataclass(frozen=True)

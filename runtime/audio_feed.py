@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.mel import MelStream
-from lipforge.kernels.spec import AudioWindowSpec, MelSpec
+from lipforge.kernels.spec import MelSpec
 from lipforge.runtime.column_ring import ColumnRing
+from lipforge.runtime.frame_window import FrameWindow
 from lipforge.runtime.mono_resampler import MonoResampler
 from lipforge.runtime.sample_queue import SampleQueue, Samples, as_samples
 
@@ -26,8 +27,8 @@ class AudioFeed:
     has taken them, mel columns only as long as a window can still need them.
     """
 
-    def __init__(self, mel: MelSpec, window: AudioWindowSpec) -> None:
-        self._mel_spec, self._window_spec = mel, window
+    def __init__(self, mel: MelSpec, window: FrameWindow) -> None:
+        self._mel_spec, self._frame_window = mel, window
         self._mel = MelStream(mel)
         self._columns = ColumnRing(mel.n_mels, _ring_columns(mel, window), -mel.max_abs)
         self._samples = SampleQueue()
@@ -78,15 +79,14 @@ class AudioFeed:
         """Tell whether the window at ``time`` and all samples before ``until`` are there."""
         if not self.ended and self.pushed_seconds < until:
             return False
-        return self._advance_to(self._column(time) + self._window_spec.lookahead_columns)
+        return self._advance_to(self._frame_window.first_column(time, self._mel_spec) + self._frame_window.columns - 1)
 
     def window(self, time: Fraction, out: NDArray[np.float32]) -> None:
         """Copy the mel columns that drive a frame at ``time`` into ``out``, float32 (n_mels, columns).
 
         ``ready`` must have said so. Columns before the first sample and after the last one are silence.
         """
-        column = self._column(time)
-        self._columns.read(column - self._window_spec.past_columns, out)
+        self._columns.read(self._frame_window.first_column(time, self._mel_spec), out)
 
     def take(self, until: Fraction) -> tuple[int, Samples]:
         """Take the samples from the last call's end up to ``until``; silence where the audio has ended.
@@ -99,9 +99,6 @@ class AudioFeed:
         self._taken = stop
         self._samples.drop_before(min(stop, self._mel_position))
         return start, samples
-
-    def _column(self, time: Fraction) -> int:
-        return floor(time * Fraction(self._mel_spec.sample_rate_hz, self._mel_spec.hop_samples))
 
     def _advance_to(self, column: int) -> bool:
         while self._columns.stop <= column and not self._mel_flushed:
@@ -141,7 +138,7 @@ class AudioFeed:
             )
 
 
-def _ring_columns(mel: MelSpec, window: AudioWindowSpec) -> int:
+def _ring_columns(mel: MelSpec, window: FrameWindow) -> int:
     """A window, plus all that one step can add: a block of audio and the flush of resampler and mel."""
     return (
         window.columns + ceil(2 * BLOCK_SECONDS * Fraction(mel.columns_per_second)) + 2 * mel.n_fft // mel.hop_samples

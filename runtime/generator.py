@@ -73,4 +73,10 @@ def load_generator(bundle: Bundle, threads: int = 1) -> Generator:
         from lipforge.runtime.warp_generator import WarpGenerator
 
         return WarpGenerator(bundle, threads=threads)
-    raise ConfigError(f"{bundle.folder}: generator {kind!r} is not known; this version knows 'warp'.")
+    if kind == "inpaint":
+        from lipforge.runtime.inpaint_generator import InpaintGenerator
+
+        return InpaintGenerator(bundle, threads=threads)
+    raise ConfigError(
+        f"{bundle.folder}: generator {kind!r} draws nothing; use a bundle whose generator is warp or inpaint."
+    )

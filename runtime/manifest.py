@@ -6,94 +6,76 @@ graphs; ``GraphEntry.locate`` checks a graph's file against its hash.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lipforge.kernels.errors import ConfigError, InputError
-from lipforge.kernels.spec import AudioWindowSpec, CropSpec, LipSpec, MelSpec, Spec, WarpSpec
+from lipforge.kernels.spec import (
+    AudioWindowSpec,
+    CropSpec,
+    FaceBoxSpec,
+    LipSpec,
+    MelChunkSpec,
+    MelSpec,
+    Spec,
+    WarpSpec,
+)
+from lipforge.runtime.frame_window import ChunkWindow, FrameWindow
+from lipforge.runtime.manifest_graphs import GraphEntry, ParityEntry, TensorEntry, read_graph, sha256_of
 from lipforge.runtime.manifest_values import Reader
+
+__all__ = [
+    "CONTENTS",
+    "FILE_NAME",
+    "NO_GENERATOR",
+    "REFERENCE_NAME",
+    "SPECS",
+    "Contents",
+    "GraphEntry",
+    "Manifest",
+    "ParityEntry",
+    "TensorEntry",
+    "sha256_of",
+]
 
 SCHEMA = 1
 KIND = "lipforge-bundle"
 FILE_NAME = "manifest.json"
 REFERENCE_NAME = "reference.npz"
 
-GRAPHS_OF_GENERATOR: Mapping[str, tuple[str, ...]] = {"warp": ("audio2lips", "warp")}
-"""The graphs that a bundle of each kind of generator must hold."""
+SPECS: Mapping[str, type[Spec]] = {
+    "mel": MelSpec,
+    "window": AudioWindowSpec,
+    "mel_chunk": MelChunkSpec,
+    "crop": CropSpec,
+    "face_box": FaceBoxSpec,
+    "lips": LipSpec,
+    "warp": WarpSpec,
+}
+"""The recipes that a manifest may hold, by key and in its order."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a bundle of one kind of generator holds: ``graphs`` and ``specs`` that it must, ``optional`` specs."""
+
+    graphs: tuple[str, ...] = ()
+    specs: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+NO_GENERATOR = "none"
+CONTENTS: Mapping[str, Contents] = {
+    "warp": Contents(("audio2lips", "warp"), ("mel", "window", "crop", "lips", "warp")),
+    "inpaint": Contents(("wav2lip",), ("mel", "mel_chunk", "crop", "lips"), ("face_box",)),
+    NO_GENERATOR: Contents(optional=tuple(SPECS)),
+}
+"""By kind of generator. A bundle without one holds networks that judge, such as the sync expert."""
 
 SpecT = TypeVar("SpecT", bound=Spec)
-
-
-@dataclass(frozen=True)
-class TensorEntry:
-    """An input or output of a graph.
-
-    Attributes:
-        name: the tensor's name in the graph.
-        dtype: numpy's name, such as ``"uint8"`` or ``"float32"``.
-        shape: sizes; a batch axis of any length is ``"B"``.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int | str, ...]
-
-
-@dataclass(frozen=True)
-class ParityEntry:
-    """How well a graph reproduced torch when it was exported.
-
-    Attributes:
-        max_abs: largest absolute error by output name, in that output's unit.
-        tolerance: what was allowed, by output name.
-    """
-
-    max_abs: dict[str, float]
-    tolerance: dict[str, float]
-
-
-@dataclass(frozen=True)
-class GraphEntry:
-    """One ONNX file of a bundle.
-
-    Attributes:
-        file: name inside the bundle's folder.
-        sha256: of the file, in hex.
-        opset: of the saved file, in ONNX's own domain.
-        inputs: in the order of the graph.
-        outputs: in the order of the graph.
-        ops: how often each operator occurs.
-        parity: the comparison with torch that let the export pass.
-    """
-
-    file: str
-    sha256: str
-    opset: int
-    inputs: tuple[TensorEntry, ...]
-    outputs: tuple[TensorEntry, ...]
-    ops: dict[str, int]
-    parity: ParityEntry
-
-    def locate(self, folder: Path) -> Path:
-        """Return the graph's file in a bundle's folder, once its content is the one that was exported.
-
-        Raises:
-            InputError: the file is not there or its sha256 differs.
-        """
-        path = folder / self.file
-        if not path.is_file():
-            raise InputError(f"{path}: the bundle's graph is missing. Copy the whole folder again or export it again.")
-        found = sha256_of(path)
-        if found != self.sha256:
-            raise InputError(
-                f"{path}: the content is not what was exported (sha256 {found[:12]}..., the manifest says "
-                f"{self.sha256[:12]}...). The file is damaged or was changed; copy or export the bundle again."
-            )
-        return path
 
 
 @dataclass(frozen=True)
@@ -102,14 +84,9 @@ class Manifest:
 
     Attributes:
         name: shown to the user.
-        generator: the kind of generator, a key of ``GRAPHS_OF_GENERATOR``.
-        fps: frames a second that the audio network was trained at.
-        mel: recipe of the audio network's input.
-        window: which mel columns drive a frame.
-        crop: the face crop.
-        lips: the lip geometry.
-        warp: how flow, mask and colour are applied.
-        lookahead_ms: audio that a frame needs beyond its own time.
+        generator: the kind of generator, a key of ``CONTENTS``.
+        fps: frames a second of the video that the audio network was trained on.
+        specs: the recipes by key of ``SPECS``; those that ``CONTENTS`` asks for.
         graphs: the ONNX files by graph name.
         source: checkpoint kinds and steps, versions of the tools.
     """
@@ -117,14 +94,60 @@ class Manifest:
     name: str
     generator: str
     fps: float
-    mel: MelSpec
-    window: AudioWindowSpec
-    crop: CropSpec
-    lips: LipSpec
-    warp: WarpSpec
-    lookahead_ms: float
+    specs: dict[str, Spec]
     graphs: dict[str, GraphEntry]
     source: dict[str, Any]
+
+    @property
+    def mel(self) -> MelSpec:
+        """Recipe of the audio network's input."""
+        return self.spec("mel", MelSpec)
+
+    @property
+    def window(self) -> FrameWindow:
+        """Which mel columns drive a frame: ``window`` of the file, or ``mel_chunk``."""
+        if "mel_chunk" in self.specs:
+            return ChunkWindow(self.spec("mel_chunk", MelChunkSpec), self.fps)
+        return self.spec("window", AudioWindowSpec)
+
+    @property
+    def lookahead_ms(self) -> float:
+        """Audio that a frame needs beyond its own time; 0 without a generator."""
+        return 0.0 if self.generator == NO_GENERATOR else self.window.lookahead_ms(self.mel)
+
+    @property
+    def crop(self) -> CropSpec:
+        """The aligned face: what the tracker steadies it by, and what a generator cuts out unless it has a box."""
+        return self.spec("crop", CropSpec)
+
+    @property
+    def face_box(self) -> FaceBoxSpec | None:
+        """The box that the generator cuts out, or None if it cuts out ``crop``."""
+        return self.spec("face_box", FaceBoxSpec) if "face_box" in self.specs else None
+
+    @property
+    def lips(self) -> LipSpec:
+        """The lip geometry."""
+        return self.spec("lips", LipSpec)
+
+    @property
+    def warp(self) -> WarpSpec:
+        """How flow, mask and colour are applied."""
+        return self.spec("warp", WarpSpec)
+
+    def spec(self, key: str, kind: type[SpecT]) -> SpecT:
+        """Return a recipe that this bundle has to have for what it is used for.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        found = self.specs.get(key)
+        if not isinstance(found, kind):
+            raise ConfigError(
+                f"bundle {self.name}: has no {key!r}; it holds {', '.join(self.graphs)} and generator "
+                f"{self.generator!r}. Use one whose generator is {' or '.join(_generators_with(key))}."
+            )
+        return found
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -158,50 +181,61 @@ class Manifest:
         reader = Reader.of(values, where)
         reader.expect("kind", KIND)
         reader.expect("schema", SCHEMA)
-        generator = reader.choice("generator", tuple(GRAPHS_OF_GENERATOR))
+        generator = reader.choice("generator", tuple(CONTENTS))
+        contents = CONTENTS[generator]
+        present = [*contents.specs, *(key for key in contents.optional if key in reader.values)]
         manifest = cls(
             name=reader.text("name"),
             generator=generator,
             fps=reader.positive("fps"),
-            mel=_spec(reader, "mel", MelSpec),
-            window=_spec(reader, "window", AudioWindowSpec),
-            crop=_spec(reader, "crop", CropSpec),
-            lips=_spec(reader, "lips", LipSpec),
-            warp=_spec(reader, "warp", WarpSpec),
-            lookahead_ms=reader.positive("lookahead_ms"),
-            graphs={name: _graph(entry) for name, entry in reader.table("graphs").items()},
+            specs={key: _spec(reader, key, kind) for key, kind in SPECS.items() if key in present},
+            graphs={name: read_graph(entry) for name, entry in reader.table("graphs").items()},
             source=reader.mapping("source"),
         )
         manifest.validate(where)
+        said = reader.number("lookahead_ms")
+        if abs(said - manifest.lookahead_ms) > 1e-6:
+            raise ConfigError(
+                f"{where}: lookahead_ms: {said} contradicts mel and window, which need {manifest.lookahead_ms} ms."
+            )
         return manifest
 
     def validate(self, where: str = FILE_NAME) -> None:
-        """Check what no single value shows: that the graphs and the look-ahead fit generator and specs.
+        """Check what no single value shows: that graphs and specs fit the generator.
 
         Raises:
-            ConfigError: a graph is missing, or ``lookahead_ms`` contradicts ``mel`` and ``window``.
+            ConfigError: one is missing.
         """
-        missing = [graph for graph in GRAPHS_OF_GENERATOR[self.generator] if graph not in self.graphs]
-        if missing:
-            raise ConfigError(
-                f"{where}: graphs: a bundle of generator {self.generator!r} needs {missing}, "
-                f"it has {list(self.graphs)}. Export it again."
-            )
-        expected = self.window.lookahead_ms(self.mel)
-        if abs(self.lookahead_ms - expected) > 1e-6:
-            raise ConfigError(
-                f"{where}: lookahead_ms: {self.lookahead_ms} contradicts mel and window, which need {expected} ms."
-            )
+        contents = CONTENTS[self.generator]
+        for what, needed, present in (
+            ("graphs", contents.graphs, list(self.graphs)),
+            ("specs", contents.specs, list(self.specs)),
+        ):
+            if missing := [name for name in needed if name not in present]:
+                raise ConfigError(
+                    f"{where}: {what}: a bundle of generator {self.generator!r} needs {missing}, "
+                    f"it has {present}. Export it again."
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest as JSON-ready values in the order of docs/formats.md."""
-        return {"schema": SCHEMA, "kind": KIND} | asdict(self)
+        return {
+            "schema": SCHEMA,
+            "kind": KIND,
+            "name": self.name,
+            "generator": self.generator,
+            "fps": self.fps,
+            **{key: self.specs[key].to_dict() for key in SPECS if key in self.specs},
+            "lookahead_ms": self.lookahead_ms,
+            "graphs": {name: asdict(graph) for name, graph in self.graphs.items()},
+            "source": self.source,
+        }
 
     def write(self, folder: Path) -> Path:
         """Write ``manifest.json`` into a bundle's folder and return its path; the text is the same for the same values.
 
         Raises:
-            ConfigError: the values contradict each other, see ``validate``.
+            ConfigError: something is missing, see ``validate``.
         """
         self.validate()
         path = folder / FILE_NAME
@@ -209,13 +243,8 @@ class Manifest:
         return path
 
 
-def sha256_of(path: Path) -> str:
-    """Return a file's SHA-256 in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def _generators_with(key: str) -> list[str]:
+    return [kind for kind, contents in CONTENTS.items() if key in contents.specs]
 
 
 def _spec(reader: Reader, key: str, spec: type[SpecT]) -> SpecT:
@@ -228,26 +257,3 @@ def _spec(reader: Reader, key: str, spec: type[SpecT]) -> SpecT:
     for field in fields(spec):
         inner.like(field.name, getattr(default, field.name))
     return built
-
-
-def _graph(reader: Reader) -> GraphEntry:
-    file = reader.text("file")
-    if PurePosixPath(file).name != file or "\\" in file:
-        raise ConfigError(f"{reader.where}: file: {file!r} is not a plain file name inside the bundle.")
-    parity = reader.inner("parity")
-    return GraphEntry(
-        file=file,
-        sha256=reader.text("sha256"),
-        opset=reader.whole("opset"),
-        inputs=tuple(_tensor(entry) for entry in reader.rows("inputs")),
-        outputs=tuple(_tensor(entry) for entry in reader.rows("outputs")),
-        ops={op: reader.inner("ops").whole(op) for op in reader.mapping("ops")},
-        parity=ParityEntry(
-            max_abs={name: parity.inner("max_abs").number(name) for name in parity.mapping("max_abs")},
-            tolerance={name: parity.inner("tolerance").positive(name) for name in parity.mapping("tolerance")},
-        ),
-    )
-
-
-def _tensor(reader: Reader) -> TensorEntry:
-    return TensorEntry(name=reader.text("name"), dtype=reader.text("dtype"), shape=reader.shape("shape"))

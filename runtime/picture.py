@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lipforge.kernels.arrays import require_array
 from lipforge.kernels.crop import crop_face, crop_face_i420, crop_face_nv12
 from lipforge.kernels.errors import InputError
+from lipforge.kernels.paste import PasteScratch, paste_face, paste_face_i420, paste_face_nv12
 from lipforge.kernels.spec import WarpSpec
 from lipforge.kernels.warp import WarpScratch, composite, composite_i420, composite_nv12
 from lipforge.kernels.yuv import I420Frame, Nv12Frame, YuvSpec, require_writable
@@ -111,6 +112,17 @@ class Picture:
         """
         self._form.composite(self.pixels, scratch, transform, *fields, spec)
 
+    def paste(self, scratch: PasteScratch, transform: NDArray[np.floating], crop: U8, mask: F32) -> None:
+        """Blend a crop in, see ``kernels.paste``.
+
+        Args:
+            scratch: the paste's working memory.
+            transform: float32 or float64 (2, 3), image px to crop px.
+            crop: uint8 (S, S, 3) BGR.
+            mask: float32 (S, S), in [0, 1].
+        """
+        self._form.paste(self.pixels, scratch, transform, crop, mask)
+
     def resized(self, box: Box, width: int, height: int) -> U8:
         """Return a part of the picture at another size, averaged where that is smaller; for small sizes.
 
@@ -134,6 +146,7 @@ class _Form:
 
     crop: Callable[..., U8]
     composite: Callable[..., None]
+    paste: Callable[..., None]
     resized: Callable[[Any, Box, tuple[int, int]], U8]
 
 
@@ -165,7 +178,7 @@ def _converted(yuv: Any, spec: YuvSpec) -> U8:
 
 
 _FORMS = {
-    np.ndarray: _Form(crop_face, composite, _resized),
-    I420Frame: _Form(crop_face_i420, composite_i420, _resized_i420),
-    Nv12Frame: _Form(crop_face_nv12, composite_nv12, _resized_nv12),
+    np.ndarray: _Form(crop_face, composite, paste_face, _resized),
+    I420Frame: _Form(crop_face_i420, composite_i420, paste_face_i420, _resized_i420),
+    Nv12Frame: _Form(crop_face_nv12, composite_nv12, paste_face_nv12, _resized_nv12),
 }

@@ -21,7 +21,19 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 CHEAP = {("lipforge", "models", "list"), ("lipforge", "--help"), ("make",), ("make", "help")}
 """Commands that are also run: they are quick, and write nothing."""
 
-KNOWN_PROGRAMS = {"lipforge", "make", "pip", "python", "python3", "git", "cd", "source", "pytest"}
+KNOWN_PROGRAMS = {
+    "lipforge",
+    "make",
+    "pip",
+    "python",
+    "python3",
+    "git",
+    "cd",
+    "source",
+    "pytest",
+    "npu-smi",
+    "torchrun",
+}
 
 
 def shell_lines(document: Path) -> list[str]:
@@ -52,6 +64,8 @@ def test_command_parses(words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch)
         words = words[5:]
     program, arguments = words[0], list(words[1:])
     assert program in KNOWN_PROGRAMS, f"{program}: is it a command that a reader has?"
+    if program == "torchrun":
+        program, arguments = "lipforge", arguments[arguments.index("lipforge") + 1 :]
     if program == "lipforge":
         # Parsing goes all the way down; only the bodies do not run.
         monkeypatch.setattr(click.Command, "invoke", lambda command, context: None)

@@ -175,8 +175,22 @@ def syncnet(**arguments: Any) -> None:
 GENERATOR_WORDS = "--data_root lrs2_preprocessed --syncnet_checkpoint_path runs/syncnet"
 
 
-@_trainer("wav2lip", f"lipforge train wav2lip {GENERATOR_WORDS} --checkpoint_dir runs/wav2lip", *PUBLISHED, EXPERT)
-def wav2lip(expert: Path | None, **arguments: Any) -> None:
+TEACHER = _option(
+    "--teacher",
+    type=PATH,
+    help="Learn from this trained generator too, of any width: a checkpoint folder or a published .pth file. The sync "
+    "expert may then be left out. train/configs/wav2lip-student.yaml is a student that a CPU can keep up with.",
+)
+
+
+@_trainer(
+    "wav2lip",
+    f"lipforge train wav2lip {GENERATOR_WORDS} --checkpoint_dir runs/wav2lip",
+    *PUBLISHED,
+    EXPERT,
+    TEACHER,
+)
+def wav2lip(expert: Path | None, teacher: Path | None, **arguments: Any) -> None:
     """Train the generator: sound and a masked face to the whole face, under a frozen sync expert.
 
     The defaults are the published ones: batches of 16, Adam at 1e-4, evaluation and checkpoint every 3,000 steps. Good
@@ -184,7 +198,7 @@ def wav2lip(expert: Path | None, **arguments: Any) -> None:
     """
     from lipforge.train.wav2lip_config import Wav2LipConfig
 
-    _train_generator(Wav2LipConfig, expert, TrainArguments(**arguments))
+    _train_generator(Wav2LipConfig, expert, TrainArguments(**arguments), teacher)
 
 
 @_trainer(
@@ -204,15 +218,20 @@ def wav2lip_gan(expert: Path | None, **arguments: Any) -> None:
     _train_generator(Wav2LipGanConfig, expert, TrainArguments(**arguments))
 
 
-def _train_generator(config_kind: Any, expert: Path | None, arguments: TrainArguments) -> None:
+def _train_generator(
+    config_kind: Any, expert: Path | None, arguments: TrainArguments, teacher: Path | None = None
+) -> None:
     from dataclasses import replace
 
     from lipforge.train.wav2lip_task import Wav2LipTask
 
     def make_task(dataset: Any, config: Any) -> Wav2LipTask:
         # Into the configuration, so that it is stored and --resume finds it.
-        named = config if expert is None else replace(config, loss=replace(config.loss, expert=str(expert)))
-        return Wav2LipTask(dataset, named)
+        if expert is not None:
+            config = replace(config, loss=replace(config.loss, expert=str(expert)))
+        if teacher is not None:
+            config = replace(config, distillation=replace(config.distillation, teacher=str(teacher)))
+        return Wav2LipTask(dataset, config)
 
     _train(config_kind, make_task, arguments, _open_frames)
 

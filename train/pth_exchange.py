@@ -157,6 +157,7 @@ def _as_published(checkpoint: Checkpoint) -> Published:
         epoch=int(imported.get("global_epoch", 0)),
         optimizer=imported.get("optimizer"),
         offset_frames=checkpoint.spec("mel_chunk", MelChunkSpec).offset_frames if hears else None,
+        mel=checkpoint.spec("mel", MelSpec) if hears else MelSpec(),
     )
 
 
@@ -164,4 +165,4 @@ def _specs(published: Published) -> dict[str, dict[str, Any]]:
     if published.offset_frames is None:
         return {}
     chunk = MelChunkSpec(offset_frames=published.offset_frames)
-    return {"mel": MelSpec().to_dict(), "mel_chunk": chunk.to_dict()}
+    return {"mel": published.mel.to_dict(), "mel_chunk": chunk.to_dict()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lipforge.kernels.errors import ConfigError, InputError
+from lipforge.kernels.spec import MelSpec
 from lipforge.train.models import NETWORKS, build_network, quality_discriminator, syncnet, wav2lip
 from lipforge.train.pth_file import read_pth
 
@@ -45,6 +46,7 @@ class Published:
         epoch: passes over the data behind it.
         optimizer: state of the published Adam, or None.
         offset_frames: ``MelChunkSpec.offset_frames`` that it was trained with; None for the discriminator.
+        mel: recipe of the sound that it was trained with; of a published file the published one.
     """
 
     kind: str
@@ -54,6 +56,7 @@ class Published:
     epoch: int
     optimizer: dict[str, Any] | None
     offset_frames: int | None
+    mel: MelSpec = field(default_factory=MelSpec)
 
 
 def read_published(path: Path) -> Published:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from lipforge.kernels.errors import ConfigError
 from lipforge.train.config import LoopConfig, MelAugmentConfig
 
 
@@ -152,7 +153,7 @@ class Wav2LipLossConfig:
     """Shares of the generator's loss; the L1 distance gets what they leave.
 
     Attributes:
-        expert: checkpoint of the sync expert, set by ``--syncnet-checkpoint-path``.
+        expert: checkpoint of the sync expert, set by ``--syncnet-checkpoint-path``; may be missing beside a teacher.
         sync: share of the expert's opinion once it counts.
         sync_threshold: sync loss of an evaluation below which it starts to count.
         adversary: share of the critic's opinion; 0 trains without a critic.
@@ -165,6 +166,30 @@ class Wav2LipLossConfig:
 
 
 @dataclass(frozen=True)
+class DistillationConfig:
+    """How a generator learns from a larger one; without a teacher it does not.
+
+    Attributes:
+        teacher: checkpoint of a trained generator, set by ``--teacher``.
+        output: weight of the L1 distance to the teacher's pictures.
+        features: weight of the distance to the maps of the teacher's decoder (``map_distance``).
+        stages: decoder stages whose maps are compared, counted from 0 at 1x1 up; four reach from 6 to 48 px.
+    """
+
+    teacher: str = ""
+    output: float = 1.0
+    features: float = 0.1
+    stages: tuple[int, ...] = (2, 3, 4, 5)
+
+    def __post_init__(self) -> None:
+        if min(self.output, self.features) < 0.0 or (self.features > 0.0 and not self.stages):
+            raise ConfigError(
+                f"distillation.output={self.output}, features={self.features}, stages={list(self.stages)}; weights "
+                "must be 0 or more, and features need stages."
+            )
+
+
+@dataclass(frozen=True)
 class Wav2LipConfig:
     """Configuration of ``lipforge train wav2lip``."""
 
@@ -173,6 +198,7 @@ class Wav2LipConfig:
     model: Wav2LipModelConfig = field(default_factory=Wav2LipModelConfig)
     critic: CriticModelConfig = field(default_factory=CriticModelConfig)
     loss: Wav2LipLossConfig = field(default_factory=Wav2LipLossConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
 
 
 @dataclass(frozen=True)

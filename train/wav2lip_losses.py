@@ -110,15 +110,17 @@ class GeneratorWeights:
                 f"sync={self.sync}, adversary={self.adversary}; both must be 0 or more and their sum at most 1."
             )
 
-    def mix(self, picture: Tensor, sync: Tensor, adversary: Tensor | None = None) -> dict[str, Tensor]:
+    def mix(self, picture: Tensor, sync: Tensor | None = None, adversary: Tensor | None = None) -> dict[str, Tensor]:
         """Return the weighted terms and their ``total``.
 
         Args:
             picture: L1 distance to the true frames.
-            sync: ``SyncLoss``.
+            sync: ``SyncLoss``, or None without an expert.
             adversary: ``perceptual_loss``, or None without a critic.
         """
-        terms = {"picture": (1.0 - self.sync - self.adversary) * picture, "sync": self.sync * sync}
+        terms = {"picture": (1.0 - self.sync - self.adversary) * picture}
+        if sync is not None:
+            terms["sync"] = self.sync * sync
         if adversary is not None:
             terms["adversary"] = self.adversary * adversary
         return {"total": torch.stack(list(terms.values())).sum(), **terms}

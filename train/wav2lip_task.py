@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from lipforge.kernels.errors import ConfigError
-from lipforge.kernels.spec import MelChunkSpec
+from lipforge.kernels.spec import FaceBoxSpec, MelChunkSpec, MelSpec
 from lipforge.train.config import as_plain
 from lipforge.train.device import Device
+from lipforge.train.distillation import ADAPTERS, Distillation
 from lipforge.train.face_clips import FaceSet
 from lipforge.train.metrics import estimate_mean
 from lipforge.train.models import build_network, quality_discriminator, syncnet
@@ -55,17 +56,13 @@ class Wav2LipTask(Task):
 
     def __init__(self, dataset: FaceSet, config: Wav2LipConfig) -> None:
         self.dataset, self.loop, self.config = dataset, config.loop, as_plain(config)
-        if not config.loss.expert:
-            raise ConfigError("no sync expert: name a trained one with --syncnet-checkpoint-path.")
-        expert = read_weights(Path(config.loss.expert), syncnet.KIND)
         chunk = MelChunkSpec(offset_frames=config.data.mel_offset_frames)
-        expert_chunk = MelChunkSpec(offset_frames=expert.offset_frames or 0)
-        self.specs = {"mel": dataset.mel, "mel_chunk": chunk}
+        self.specs = {"mel": dataset.mel, "mel_chunk": chunk, "face_box": FaceBoxSpec(SIZE_PX, pads_px=(0, 0, 0, 0))}
         self.model_args = self.config["model"]
-        self.networks = self._build(config)
-        judge = build_network(syncnet.KIND, expert.model_args)
-        judge.load_state_dict(expert.state_dict)
-        self._sync_loss = SyncLoss(judge)
+        self._sync_loss, expert_chunk = _read_expert(config, dataset.mel)
+        if self._sync_loss is None:
+            self.better = MappingProxyType({"picture": "min", "teacher": "min"})
+        self.networks = self._build(config, dataset.mel)
         self._sync_weight = SyncWeight(config.loss.sync, config.loss.sync_threshold)
         self._adversary = config.loss.adversary
         GeneratorWeights(config.loss.sync, self._adversary)  # refuses shares that do not fit, before the run
@@ -81,7 +78,7 @@ class Wav2LipTask(Task):
         windows = min(config.data.validation_windows, len(self._held_out))
         self._rows = np.unique(np.linspace(0, len(self._held_out) - 1, windows).astype(np.int64))
 
-    def _build(self, config: Wav2LipConfig) -> Networks:
+    def _build(self, config: Wav2LipConfig, mel: MelSpec) -> Networks:
         torch.manual_seed(config.loop.seed)
         generator = Wav2Lip(**self.model_args)
         if generator.size_px != SIZE_PX:
@@ -92,6 +89,9 @@ class Wav2LipTask(Task):
         networks: Networks = {self.kind: generator}
         if config.loss.adversary > 0.0:
             networks[quality_discriminator.KIND] = QualityDiscriminator(**self.config["critic"])
+        self._distillation = Distillation.of(config, generator, mel)
+        if self._distillation is not None and self._distillation.stages:
+            networks[ADAPTERS] = self._distillation.adapters_for(generator)
         return networks
 
     def batch(self, step: int) -> Batch:
@@ -103,21 +103,31 @@ class Wav2LipTask(Task):
         return self._training.batch(step, rows)
 
     def losses(self, networks: Networks, batch: Batch) -> Iterator[Loss]:
-        """Yield the generator's loss, then the critic's if there is one: one step each."""
-        drawn = networks[self.kind](batch["mels"], batch["face"]).float()
+        """Yield the generator's loss, then the critic's and the adapters' if there are any: one step each."""
+        taught = None
+        if self._distillation is None:
+            drawn = networks[self.kind](batch["mels"], batch["face"]).float()
+        else:
+            taught = self._distillation.compare(networks[self.kind], networks.get(ADAPTERS), batch)
+            drawn = taught.drawn
         critic = networks.get(quality_discriminator.KIND)
         share = self._sync_weight.value
-        picture = (drawn - batch["target"]).abs().mean()
-        # Without a share its value is still worth a look, but not a pass back through the expert.
-        with torch.set_grad_enabled(share > 0.0):
-            sync = self._sync_loss.to(drawn.device)(batch["expert_mel"], drawn)
-        adversary = perceptual_loss(critic, drawn) if critic is not None else None
-        parts = GeneratorWeights(share, self._adversary).mix(picture, sync, adversary)
-        facts = {"picture": picture, "sync": sync} | ({} if adversary is None else {"adversary": adversary})
-        yield Loss(self.kind, parts["total"], {"total": parts["total"], **facts})
+        facts = {"picture": (drawn - batch["target"]).abs().mean()}
+        if self._sync_loss is not None:
+            # Without a share its value is still worth a look, but not a pass back through the expert.
+            with torch.set_grad_enabled(share > 0.0):
+                facts["sync"] = self._sync_loss.to(drawn.device)(batch["expert_mel"], drawn)
+        if critic is not None:
+            facts["adversary"] = perceptual_loss(critic, drawn)
+        total = GeneratorWeights(share, self._adversary).mix(**facts)["total"]
+        if taught is not None:
+            total, facts = total + taught.total, facts | taught.parts
+        yield Loss(self.kind, total, {"total": total, **facts})
         if critic is not None:
             halves = critic_losses(critic, batch["target"], drawn)
             yield Loss(quality_discriminator.KIND, halves["critic_real"] + halves["critic_drawn"], halves)
+        if taught is not None and ADAPTERS in networks:
+            yield Loss(ADAPTERS, taught.adapters_loss(networks[ADAPTERS]), {})
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: Device) -> dict[str, float]:
@@ -126,29 +136,27 @@ class Wav2LipTask(Task):
         Returns:
             ``picture``, L1 distance to the true frames; ``sync``, the expert's loss of the drawn frames, and
             ``real_sync``, that of the true ones under the same expert; ``mismatch_sync``, that of drawn frames with the
-            sound of another window, which stays high as long as the mouth follows its own sound. All with intervals
-            over clips. ``sync_share``, which counts from now on.
+            sound of another window, which stays high as long as the mouth follows its own sound: all three only with an
+            expert. ``teacher``, L1 distance to a teacher's pictures. All with intervals over clips. ``sync_share``,
+            which counts from now on.
         """
         random = np.random.default_rng([self.loop.seed, VALIDATION_STREAM])
-        judge = self._sync_loss.to(device.torch_device)
+        judge = None if self._sync_loss is None else self._sync_loss.to(device.torch_device)
         collected: dict[str, list[Tensor]] = defaultdict(list)
         for start in range(0, len(self._rows), VALIDATION_BATCH):
             rows = self._rows[start : start + VALIDATION_BATCH]
             batch = {k: v.to(device.torch_device) for k, v in self._held_out.assemble(rows, random).items()}
             drawn = network(batch["mels"], batch["face"]).float()
-            collected["picture"].append((drawn - batch["target"]).abs().mean((1, 2, 3, 4)).cpu())
-            sound = batch["expert_mel"]
-            pairs = {
-                "sync": (sound, drawn),
-                "real_sync": (sound, batch["target"]),
-                "mismatch_sync": (sound.roll(1, 0), drawn),
-            }
-            for name, (mel, clips) in pairs.items():
-                chances = judge.chances(mel, clips).cpu()
-                collected[name].append(torch.stack([binary_cross_entropy(chance, 1.0) for chance in chances]))
+            collected["picture"].append(_distances(drawn, batch["target"]))
+            if self._distillation is not None:
+                collected["teacher"].append(_distances(drawn, self._distillation.teach(batch)[0]))
+            if judge is not None:
+                for name, losses in _sync_losses(judge, batch, drawn).items():
+                    collected[name].append(losses)
         of_clip = self._held_out.windows[self._rows, 0]
         metrics = {name: estimate_mean(torch.cat(values), of_clip) for name, values in collected.items()}
-        self._sync_weight.evaluated(metrics["sync"])
+        if judge is not None:
+            self._sync_weight.evaluated(metrics["sync"])
         return {**metrics, "sync_share": self._sync_weight.value}
 
     @torch.no_grad()
@@ -169,3 +177,38 @@ class Wav2LipTask(Task):
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore what ``state`` returned."""
         self._sync_weight.load_state(state.get("sync_weight", {}))
+
+
+def _read_expert(config: Wav2LipConfig, mel: MelSpec) -> tuple[SyncLoss | None, MelChunkSpec]:
+    """Return the loss under the named expert and the window that it hears; no loss beside a teacher without one."""
+    if not config.loss.expert:
+        if not config.distillation.teacher:
+            raise ConfigError("no sync expert: name a trained one with --syncnet-checkpoint-path.")
+        return None, MelChunkSpec()
+    expert = read_weights(Path(config.loss.expert), syncnet.KIND)
+    if expert.mel != mel:
+        raise ConfigError(
+            f"expert {config.loss.expert}: was trained on another mel than this run's data: {expert.mel}."
+        )
+    judge = build_network(syncnet.KIND, expert.model_args)
+    judge.load_state_dict(expert.state_dict)
+    return SyncLoss(judge), MelChunkSpec(offset_frames=expert.offset_frames or 0)
+
+
+def _distances(drawn: Tensor, wanted: Tensor) -> Tensor:
+    """Return the mean L1 distance of each window's pictures, float32 (B,), on the CPU."""
+    return (drawn - wanted).abs().mean((1, 2, 3, 4)).cpu()
+
+
+def _sync_losses(judge: SyncLoss, batch: Batch, drawn: Tensor) -> dict[str, Tensor]:
+    """Return the expert's loss of each window, float32 (B,): as drawn, as filmed, and as drawn with another sound."""
+    sound = batch["expert_mel"]
+    pairs = {
+        "sync": (sound, drawn),
+        "real_sync": (sound, batch["target"]),
+        "mismatch_sync": (sound.roll(1, 0), drawn),
+    }
+    return {
+        name: torch.stack([binary_cross_entropy(chance, 1.0) for chance in judge.chances(mel, clips).cpu()])
+        for name, (mel, clips) in pairs.items()
+    }

@@ -13,18 +13,87 @@ from torch import nn
 
 from lipforge.export.export_bundle import ExportRequest, export_bundle
 from lipforge.export.plan import GraphPlan
-from lipforge.export.sources import Recipe
-from lipforge.kernels.spec import AudioWindowSpec, CropSpec, LipSpec, MelSpec, WarpSpec
+from lipforge.kernels.spec import AudioWindowSpec, CropSpec, LipSpec, MelChunkSpec, MelSpec, Spec, WarpSpec
 from lipforge.runtime.manifest import TensorEntry
 from lipforge.train.checkpoint import save_checkpoint
 from lipforge.train.models import build_network
 
-RECIPE = Recipe(25.0, MelSpec(), AudioWindowSpec(), CropSpec(), LipSpec(), WarpSpec())
+RECIPES: dict[str, Spec] = {
+    "mel": MelSpec(),
+    "window": AudioWindowSpec(),
+    "crop": CropSpec(),
+    "lips": LipSpec(),
+    "warp": WarpSpec(),
+    "mel_chunk": MelChunkSpec(offset_frames=-1),
+}
 MODELS: dict[str, dict[str, Any]] = {
     "audio2lips": {"width": 8, "hidden": 16, "components": 4},
     "warp": {"encoder": [8, 8, 16, 16], "decoder": [16, 8, 8], "head": 4},
+    "wav2lip": {
+        "face": [4, 4, 8, 8, 8, 8, 8],
+        "face_repeats": [0, 1, 0, 0, 0],
+        "audio": [4, 4, 8, 8],
+        "audio_repeats": [0, 0, 0, 1],
+        "audio_embedding": 12,
+        "decoder": [12, 8, 8, 8, 8, 4, 4],
+        "decoder_repeats": [0, 0, 0, 0, 1, 0],
+        "head": 4,
+    },
+    "syncnet": {
+        "face": [4, 4, 8, 8, 8, 8],
+        "face_repeats": [0, 1, 0, 0, 0],
+        "audio": [4, 4, 8, 8],
+        "audio_repeats": [0, 0, 0, 1],
+        "embedding": 16,
+    },
+    "wav2lip-disc": {"widths": [4, 4, 8, 8, 8, 8, 8], "repeats": [0, 1, 0, 0, 0]},
 }
-SPECS = {"audio2lips": ("mel", "window", "lips"), "warp": ("crop", "lips", "warp")}
+SPECS = {
+    "audio2lips": ("mel", "window", "lips"),
+    "warp": ("crop", "lips", "warp"),
+    "wav2lip": ("mel", "mel_chunk"),
+    "syncnet": ("mel", "mel_chunk"),
+    "wav2lip-disc": (),
+}
+
+
+# What Ascend's ATC registers at opset 17, as far as networks like these can need it.
+ATC_OPS = {
+    "Add",
+    "AveragePool",
+    "Cast",
+    "Clip",
+    "Concat",
+    "Conv",
+    "ConvTranspose",
+    "DepthToSpace",
+    "Div",
+    "Exp",
+    "Flatten",
+    "Gemm",
+    "GlobalAveragePool",
+    "LeakyRelu",
+    "MatMul",
+    "MaxPool",
+    "Mul",
+    "Pad",
+    "Pow",
+    "Reciprocal",
+    "ReduceSum",
+    "Relu",
+    "Reshape",
+    "Resize",
+    "Sigmoid",
+    "Slice",
+    "Softmax",
+    "Split",
+    "Sqrt",
+    "Squeeze",
+    "Sub",
+    "Tanh",
+    "Transpose",
+    "Unsqueeze",
+}
 
 
 def randomise(module: nn.Module, seed: int) -> nn.Module:
@@ -49,7 +118,7 @@ def checkpoint_header(kind: str) -> dict[str, Any]:
             "kind": kind,
             "step": 7,
             "model": MODELS[kind],
-            "specs": {name: getattr(RECIPE, name).to_dict() for name in SPECS[kind]},
+            "specs": {name: RECIPES[name].to_dict() for name in SPECS[kind]},
             "config": {},
             "dataset": {"fps": 25, "samples": 1, "fingerprint": "tests"},
         }
@@ -64,6 +133,12 @@ def write_checkpoint(run: Path, kind: str, change: Callable[[dict[str, Any]], No
     return save_checkpoint(run, header, network.state_dict(), {})
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tiny networks gain nothing from a second thread, and on a busy machine wait for it at every layer."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def audio2lips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("runs") / "audio", "audio2lips")
@@ -75,11 +150,21 @@ def warp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def wav2lip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("runs") / "wav2lip", "wav2lip")
+
+
+@pytest.fixture(scope="session")
 def bundle(audio2lips: Path, warp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An exported bundle, not to be changed."""
     folder = tmp_path_factory.mktemp("bundles") / "tiny"
     export_bundle(ExportRequest([warp, audio2lips], folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def atc_ops() -> set[str]:
+    return ATC_OPS
 
 
 @pytest.fixture(scope="session")

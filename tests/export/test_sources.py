@@ -17,8 +17,8 @@ NewCheckpoint = Callable[..., Path]
 def test_checkpoints_come_in_any_order_and_as_run_folders(audio2lips: Path, warp: Path) -> None:
     sources = read_sources([warp.parent, audio2lips])
     assert set(sources.checkpoints) == {"audio2lips", "warp"}
-    assert sources.recipe.fps == 25.0
-    assert sources.recipe == read_sources([audio2lips, warp]).recipe
+    assert (sources.generator, sources.fps) == ("warp", 25.0)
+    assert sources.specs == read_sources([audio2lips, warp]).specs
     assert not any(network.training for network in sources.networks().values())
 
 
@@ -28,7 +28,8 @@ def test_checkpoints_come_in_any_order_and_as_run_folders(audio2lips: Path, warp
         (["warp"], "no checkpoint of kind audio2lips; got warp"),
         (["audio2lips"], "no checkpoint of kind warp; got audio2lips"),
         (["warp", "audio2lips", "warp"], "two checkpoints of kind warp"),
-        ([], "no checkpoint of kind audio2lips; got nothing"),
+        ([], "checkpoints of kinds nothing make no bundle; one is made of: audio2lips and warp; wav2lip; syncnet;"),
+        (["warp", "wav2lip"], "checkpoints of kinds warp, wav2lip make no bundle"),
     ],
 )
 def test_one_of_each_kind_is_needed(kinds: list[str], message: str, request: pytest.FixtureRequest) -> None:

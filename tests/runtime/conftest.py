@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from lipforge.kernels.spec import AudioWindowSpec, CropSpec, LipSpec, MelSpec, WarpSpec
+from lipforge.kernels.spec import AudioWindowSpec, CropSpec, FaceBoxSpec, LipSpec, MelChunkSpec, MelSpec, Spec, WarpSpec
 from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.faces import Face, HeadPose
 from lipforge.runtime.faces.points import lip_indices
@@ -25,6 +25,7 @@ from lipforge.runtime.picture import Picture
 Image = NDArray[np.uint8]
 
 DISC_BGR = (60, 160, 250)
+PUBLISHED_BOX = FaceBoxSpec()
 
 
 def draw_scene(width: int, height: int, index: int, *, face: bool = True) -> Image:
@@ -178,12 +179,7 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name="tiny",
         generator="warp",
         fps=25.0,
-        mel=mel,
-        window=window,
-        crop=crop,
-        lips=lips,
-        warp=WarpSpec(),
-        lookahead_ms=window.lookahead_ms(mel),
+        specs={"mel": mel, "window": window, "crop": crop, "lips": lips, "warp": WarpSpec()},
         graphs=graphs,
         source={"made": "by hand"},
     ).write(folder)
@@ -193,6 +189,32 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bundle(bundle_folder: Path) -> Bundle:
     return Bundle.load(bundle_folder)
+
+
+@pytest.fixture
+def inpaint_bundle(tmp_path: Path) -> Callable[..., Bundle]:
+    """Makes bundles with a hand-made inpaint graph: the reference, its lower half one colour by how loud the mel is.
+
+    ``inpaint_bundle(offset_frames=-1, face_box=None)``; without a box the tracker's crop is what is cut out.
+    """
+
+    def make(offset_frames: int = 0, face_box: FaceBoxSpec | None = PUBLISHED_BOX, paint: bool = True) -> Bundle:
+        folder = tmp_path / f"inpaint{offset_frames}{paint}{face_box and face_box.anchor}"
+        folder.mkdir()
+        crop, chunk = CropSpec(), MelChunkSpec(offset_frames=offset_frames)
+        size = crop.size_px if face_box is None else face_box.size_px
+        specs: dict[str, Spec] = {"mel": MelSpec(), "mel_chunk": chunk, "crop": crop, "lips": LipSpec()}
+        Manifest(
+            name="tiny inpaint",
+            generator="inpaint",
+            fps=25.0,
+            specs=specs if face_box is None else specs | {"face_box": face_box},
+            graphs={"wav2lip": _save(_inpaint_graph(size, chunk, paint), folder / "wav2lip.onnx")},
+            source={"made": "by hand"},
+        ).write(folder)
+        return Bundle.load(folder)
+
+    return make
 
 
 @pytest.fixture
@@ -254,6 +276,38 @@ def _warp_graph(crop: CropSpec) -> onnx.ModelProto:
         ("colour", "float32", ("B", 3, size, size)),
     ]
     return _model(nodes, constants, inputs, outputs)
+
+
+def _inpaint_graph(size: int, chunk: MelChunkSpec, paint: bool) -> onnx.ModelProto:
+    # Green of the lower half: 30 levels for each unit of mean mel above silence. ``face`` counts for nothing.
+    nodes = [
+        *(helper.make_node("Cast", [name], [f"{name}_f"], to=TensorProto.FLOAT) for name in ("face", "reference")),
+        helper.make_node("Mul", ["face_f", "nothing"], ["ignored"]),
+        helper.make_node("Mul", ["reference_f", "kept"], ["upper"]),
+        helper.make_node("ReduceMean", ["mel", "axes"], ["mean"], keepdims=1),
+        helper.make_node("Add", ["mean", "level"], ["loud"]),
+        helper.make_node("Unsqueeze", ["loud", "last"], ["loud_pixel"]),
+        helper.make_node("Mul", ["loud_pixel", "painted"], ["lower"]),
+        helper.make_node("Sum", ["ignored", "upper", "lower", "half"], ["levels"]),
+        helper.make_node("Cast", ["levels"], ["image"], to=TensorProto.UINT8),
+    ]
+    kept = np.ones((1, size, 1, 1), np.float32)
+    painted = np.zeros((1, size, 1, 3), np.float32)
+    if paint:
+        kept[:, size // 2 :] = 0.0
+        painted[:, size // 2 :, :, 1] = 30.0
+    constants = {
+        "nothing": np.zeros((1, 1, 1, 1), np.float32),
+        "kept": kept,
+        "painted": painted,
+        "axes": np.array([1, 2], np.int64),
+        "last": np.array([3], np.int64),
+        "level": np.float32([[[4.0]]]),
+        "half": np.full((1, 1, 1, 1), 0.5, np.float32),
+    }
+    picture = ("B", size, size, 3)
+    inputs = [("mel", "float32", ("B", 80, chunk.columns)), ("face", "uint8", picture), ("reference", "uint8", picture)]
+    return _model(nodes, constants, inputs, [("image", "uint8", picture)])
 
 
 Port = tuple[str, str, tuple[int | str, ...]]

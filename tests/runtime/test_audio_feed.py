@@ -10,9 +10,10 @@ import pytest
 
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.mel import log_mel
-from lipforge.kernels.spec import AudioWindowSpec, MelSpec
+from lipforge.kernels.spec import AudioWindowSpec, MelChunkSpec, MelSpec
 from lipforge.runtime.audio_feed import AudioFeed
 from lipforge.runtime.column_ring import ColumnRing
+from lipforge.runtime.frame_window import ChunkWindow, FrameWindow
 from lipforge.runtime.mono_resampler import MonoResampler
 from lipforge.runtime.sample_queue import SampleQueue, as_samples
 
@@ -74,15 +75,41 @@ def test_chunks_do_not_matter(rate_hz: int, longest: int, seed: int) -> None:
     assert not whole[1][len(audio) :].any()
 
 
-def test_a_window_waits_for_its_look_ahead_and_no_longer() -> None:
-    feed, needed = AudioFeed(MEL, WINDOW), 0
+@pytest.mark.parametrize("offset_frames", [-5, -1, 0, 2])
+def test_chunk_windows_are_those_of_the_trainers(offset_frames: int) -> None:
+    """At 25 frames a second the stream's window of frame i is the one that ``MelChunkSpec`` names, from frame 0 on."""
+    audio, chunk = noise(16_000)[:, 0], MelChunkSpec(offset_frames=offset_frames)
+    window, mel = ChunkWindow(chunk, 25.0), log_mel(audio, MEL)
+    assert [window.first_column(Fraction(i, 25), MEL) for i in range(9999)] == [
+        chunk.first_column(i, MEL, 25.0) for i in range(9999)
+    ]
+    padded = np.full((MEL.n_mels, 20 + mel.shape[1] + 60), -MEL.max_abs, np.float32)
+    padded[:, 20 : 20 + mel.shape[1]] = mel
+    for seed in range(4):
+        feed, index, out = AudioFeed(MEL, window), 0, np.empty((80, 16), np.float32)
+        for part in [*chunks(audio, 5000, seed), None]:
+            if part is None:
+                feed.end()
+            else:
+                feed.push(part, 16_000)
+            while index < 25 and feed.ready(Fraction(index, 25), Fraction(index + 1, 25)):
+                feed.window(Fraction(index, 25), out=out)
+                first = 20 + chunk.first_column(index, MEL, 25.0)
+                assert np.array_equal(out, padded[:, first : first + 16]), f"frame {index}"
+                index += 1
+        assert index == 25
+
+
+@pytest.mark.parametrize("window", [WINDOW, ChunkWindow(MelChunkSpec(), 25.0), ChunkWindow(MelChunkSpec(16, -1), 25.0)])
+def test_a_window_waits_for_its_look_ahead_and_no_longer(window: FrameWindow) -> None:
+    feed, needed = AudioFeed(MEL, window), 0
     audio = noise(16_000)
     time = Fraction(1, 2)
     while not feed.ready(time, time + Fraction(1, 25)):
         feed.push(audio[needed : needed + 1] if needed > 9000 else audio[needed : needed + 100], 16_000)
         needed = feed._samples.stop
     lookahead_samples = needed - 8000
-    assert lookahead_samples <= WINDOW.lookahead_ms(MEL) * 16
+    assert window.lookahead_ms(MEL) * 16 - MEL.hop_samples < lookahead_samples <= window.lookahead_ms(MEL) * 16
 
 
 def test_memory_is_bounded_while_frames_take_the_audio() -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lipforge.kernels.errors import ConfigError, InputError
-from lipforge.kernels.spec import AudioWindowSpec, CropSpec, LipSpec, MelSpec, WarpSpec
+from lipforge.kernels.spec import AudioWindowSpec, CropSpec, FaceBoxSpec, LipSpec, MelChunkSpec, MelSpec, WarpSpec
 from lipforge.runtime.manifest import GraphEntry, Manifest, ParityEntry, TensorEntry, sha256_of
 
 
@@ -29,12 +30,13 @@ def make_manifest(**changes: Any) -> Manifest:
         "name": "test",
         "generator": "warp",
         "fps": 25.0,
-        "mel": MelSpec(),
-        "window": AudioWindowSpec(past_columns=20),
-        "crop": CropSpec(),
-        "lips": LipSpec(),
-        "warp": WarpSpec(border_px=4.0),
-        "lookahead_ms": 125.0,
+        "specs": {
+            "mel": MelSpec(),
+            "window": AudioWindowSpec(past_columns=20),
+            "crop": CropSpec(),
+            "lips": LipSpec(),
+            "warp": WarpSpec(border_px=4.0),
+        },
         "graphs": {"audio2lips": make_graph("audio2lips.onnx"), "warp": make_graph()},
         "source": {"tools": {"lipforge": "0.1.0"}},
     }
@@ -80,7 +82,7 @@ def _drop(*keys: str) -> Callable[[dict[str, Any]], None]:
         (_set("schema", value=2), "schema is 2, this version of lipforge reads 1"),
         (_set("schema", value=True), "schema is True"),
         (_set("kind", value="lipforge-dataset"), "kind is 'lipforge-dataset'"),
-        (_set("generator", value="inpaint"), "generator is 'inpaint'; this version knows warp"),
+        (_set("generator", value="dream"), "generator is 'dream'; this version knows warp, inpaint, none"),
         (_drop("fps"), "'fps' is missing"),
         (_set("fps", value="25"), "fps must be a number"),
         (_set("fps", value=0), "fps must be a number above 0"),
@@ -123,10 +125,56 @@ def test_files_that_are_no_manifest_are_refused(tmp_path: Path) -> None:
         Manifest.read(tmp_path)
 
 
-def test_a_contradiction_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="lookahead_ms"):
-        make_manifest(lookahead_ms=1.0).write(tmp_path)
+def test_what_lacks_something_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"graphs: a bundle of generator 'warp' needs \['audio2lips', 'warp'\]"):
+        make_manifest(graphs={}).write(tmp_path)
+    with pytest.raises(ConfigError, match=r"specs: a bundle of generator 'inpaint' needs \['mel_chunk'\]"):
+        make_manifest(generator="inpaint", graphs={"wav2lip": make_graph()}).write(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def make_inpaint(**changes: Any) -> Manifest:
+    specs = {"mel": MelSpec(), "mel_chunk": MelChunkSpec(), "crop": CropSpec(), "lips": LipSpec()}
+    specs |= {"face_box": FaceBoxSpec()}
+    return make_manifest(generator="inpaint", specs=specs | changes, graphs={"wav2lip": make_graph("wav2lip.onnx")})
+
+
+def test_an_inpaint_manifest_is_read_back(tmp_path: Path) -> None:
+    for manifest in (make_inpaint(), make_inpaint(mel_chunk=MelChunkSpec(offset_frames=-1))):
+        manifest.write(tmp_path)
+        assert Manifest.read(tmp_path) == manifest
+    values = json.loads((tmp_path / "manifest.json").read_text())
+    assert values["face_box"]["pads_px"] == [0, 10, 0, 0]
+    assert values["mel_chunk"] == {"columns": 16, "offset_frames": -1}
+    assert "window" not in values
+    assert "warp" not in values
+
+
+@pytest.mark.parametrize(
+    ("offset_frames", "fps", "lookahead_ms"), [(0, 25.0, 212.5), (-1, 25.0, 172.5), (-1, 50.0, 192.5)]
+)
+def test_look_ahead_follows_from_the_mel_chunk(offset_frames: int, fps: float, lookahead_ms: float) -> None:
+    """15 columns of 12.5 ms and half an FFT window of 50 ms, from where the window starts."""
+    manifest = replace(make_inpaint(mel_chunk=MelChunkSpec(offset_frames=offset_frames)), fps=fps)
+    assert manifest.lookahead_ms == lookahead_ms
+    assert manifest.window.columns == 16
+
+
+def test_a_bundle_of_judges_has_what_it_has(tmp_path: Path) -> None:
+    for specs in ({}, {"mel": MelSpec(), "mel_chunk": MelChunkSpec()}):
+        manifest = make_manifest(generator="none", specs=specs, graphs={"judge": make_graph()})
+        manifest.write(tmp_path)
+        assert Manifest.read(tmp_path) == manifest
+        assert manifest.lookahead_ms == 0.0
+    with pytest.raises(ConfigError, match=r"bundle test: has no 'crop'; .* Use one whose generator is warp or inpaint"):
+        _ = manifest.crop
+
+
+def test_a_face_box_that_is_none_is_named(tmp_path: Path) -> None:
+    values = json.loads(make_inpaint().write(tmp_path).read_text())
+    values["face_box"]["pads_px"] = [0, 1.5]
+    with pytest.raises(ConfigError, match="face_box: pads_px must be a value like"):
+        Manifest.from_dict(values)
 
 
 def test_a_graph_is_located_only_with_its_own_content(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.kernels.mel import log_mel
-from lipforge.kernels.spec import MelChunkSpec, MelSpec
+from lipforge.kernels.spec import FaceBoxSpec, MelChunkSpec, MelSpec
 from lipforge.train.checkpoint import load_checkpoint, load_training_state, save_checkpoint
 from lipforge.train.cli import train
 from lipforge.train.config import load_config
@@ -175,3 +175,31 @@ def test_what_cannot_be_trained(frame_root: Path, expert: Path, tmp_path: Path) 
         )
     with pytest.raises(ConfigError, match="sum at most 1"):
         make_task(frame_root, expert, Wav2LipGanConfig, "loss.sync=0.99")
+
+
+def test_shares_rates_and_betas_are_the_published_ones() -> None:
+    plain, gan = Wav2LipConfig(), Wav2LipGanConfig()
+    assert (plain.loss.sync, plain.loss.adversary, plain.loss.sync_threshold) == (0.01, 0.0, 0.75)
+    assert (gan.loss.sync, gan.loss.adversary, gan.loss.sync_threshold) == (0.03, 0.07, 0.75)
+    assert (plain.loop.betas, gan.loop.betas) == ((0.9, 0.999), (0.5, 0.999))
+    for loop in (plain.loop, gan.loop):
+        assert (loop.learning_rate, loop.batch_size, loop.weight_decay, loop.warmup_steps) == (1e-4, 16, 0.0, 0)
+        assert (loop.validate_every, loop.save_every, loop.ema_decay) == (3000, 3000, 0.0)
+
+
+def test_generator_and_critic_make_one_step_a_batch(frame_root: Path, expert: Path, tmp_path: Path) -> None:
+    """The critic sees real and drawn faces, two passes, and its optimiser steps once for both."""
+    words = ["loop.steps=3", "loop.validate_every=0", "loop.save_every=0", "loop.batch_size=2"]
+    task = make_task(frame_root, expert, Wav2LipGanConfig, *words)
+    outcome = Loop(task, RunOptions(tmp_path), open_device("cpu")).run()
+    learners = load_training_state(outcome.checkpoint)["learners"]
+    for kind in ("wav2lip", "wav2lip-disc"):
+        counts = {int(state["step"]) for state in learners[kind]["optimiser"]["state"].values()}
+        assert counts == {3}, kind
+        assert {tuple(group["betas"]) for group in learners[kind]["optimiser"]["param_groups"]} == {(0.5, 0.999)}
+
+
+def test_the_checkpoint_says_how_its_faces_were_cut(frame_root: Path, expert: Path) -> None:
+    """Faces of the published layout are detector boxes without pads; the published inference adds some."""
+    specs = make_task(frame_root, expert).specs
+    assert specs["face_box"] == FaceBoxSpec(size_px=96, anchor="landmarks", pads_px=(0, 0, 0, 0))

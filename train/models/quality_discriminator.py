@@ -45,7 +45,11 @@ class QualityDiscriminator(nn.Module):
         Returns:
             float32 (T * B, 1), the chance of being real; all first frames first.
         """
-        x = lower_half(fold_time(clips))
+        return self.judge(fold_time(clips))
+
+    def judge(self, faces: Tensor) -> Tensor:
+        """Judge single faces, float32 (B, 3, 96, 96): float32 (B, 1)."""
+        x = lower_half(faces)
         for stage in self.face_encoder_blocks:
             x = stage(x)
         chance: Tensor = self.binary_pred(x)

@@ -43,6 +43,7 @@ class Wav2Lip(nn.Module):
 
     Attributes:
         size_px: side S of the crop.
+        decoder_widths: channels of what each decoder stage makes.
 
     Raises:
         ConfigError: a list has the wrong length or a number that is too small.
@@ -72,37 +73,41 @@ class Wav2Lip(nn.Module):
         check_sizes(KIND, "audio_embedding", [audio_embedding], 1, 1)
         check_sizes(KIND, "head", [head], 1, 1)
         self.size_px = SMALLEST_PX * 2 ** (len(face) - 2)
+        self.decoder_widths = tuple(decoder)
         self.face_encoder_blocks = nn.ModuleList(_face_stages(face, face_repeats))
         self.audio_encoder = audio_encoder(audio, audio_repeats, audio_embedding)
         self.face_decoder_blocks = nn.ModuleList(_decoder_stages(audio_embedding, decoder, decoder_repeats, face))
         # The activation is a layer of its own so that the keys of the two convolutions are the published ones.
         self.output_block = nn.Sequential(Conv(decoder[-1] + face[0], head), nn.Conv2d(head, 3, 1), nn.Sigmoid())
 
-    def forward(self, mel: Tensor, face: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, face: Tensor, *, stages: Sequence[int] = ()) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Draw the mouth.
 
         Args:
             mel: float32 (B, 1, 80, 16), or (B, T, 1, 80, 16) for T frames of each clip; log-mel in [-4, 4].
             face: float32 (B, 6, S, S), or (B, 6, T, S, S); BGR in [0, 1], lower half of the first three planes zero.
+            stages: decoder stages whose maps are wanted too.
 
         Returns:
-            float32 (B, 3, S, S), or (B, 3, T, S, S); BGR in [0, 1].
+            float32 (B, 3, S, S), or (B, 3, T, S, S); BGR in [0, 1]. If there are ``stages``, that and a list of their
+            maps, float32 (B, width, s, s), or (T * B, width, s, s) with all first frames first.
         """
-        if face.ndim == 4:
-            return self._draw(mel, face)
-        drawn = self._draw(mel.transpose(0, 1).flatten(0, 1), fold_time(face))
-        return unfold_time(drawn, face.shape[2])
+        clips = face.ndim == 5
+        drawn, maps = self._draw(mel.transpose(0, 1).flatten(0, 1), fold_time(face)) if clips else self._draw(mel, face)
+        picture = unfold_time(drawn, face.shape[2]) if clips else drawn
+        return (picture, [maps[stage] for stage in stages]) if stages else picture
 
-    def _draw(self, mel: Tensor, face: Tensor) -> Tensor:
-        features = []
+    def _draw(self, mel: Tensor, face: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the pictures and the maps of all decoder stages."""
+        features, maps = [], []
         for stage in self.face_encoder_blocks:
             face = stage(face)
             features.append(face)
         x = self.audio_encoder(mel)
         for stage, feature in zip(self.face_decoder_blocks, reversed(features), strict=True):
-            x = torch.cat([stage(x), feature], 1)
-        drawn: Tensor = self.output_block(x)
-        return drawn
+            maps.append(stage(x))
+            x = torch.cat([maps[-1], feature], 1)
+        return self.output_block(x), maps
 
 
 def _face_stages(widths: Sequence[int], repeats: Sequence[int]) -> list[nn.Module]:

@@ -1,0 +1,131 @@
+"""The generator of kind ``inpaint``: a network of the Wav2Lip family draws the lower half of the face anew."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipforge.kernels.errors import ConfigError
+from lipforge.kernels.paste import PasteScratch
+from lipforge.runtime.faces.face_box import FaceBoxes
+from lipforge.runtime.generator import RenderTimes
+
+if TYPE_CHECKING:
+    from lipforge.runtime.bundle import Bundle
+    from lipforge.runtime.faces import Face
+    from lipforge.runtime.picture import Picture
+
+FADE_SHARE = 1 / 12
+"""Rows above the half line, as a share of the side, over which the picture fades from the frame's to the drawn one.
+The network sees these rows, so both are nearly the same there."""
+
+SOLID_RADIUS, CORNER_POWER = 0.8, 4.0
+"""Towards sides and chin the drawn part ends in a rounded rectangle (a superellipse of that power, radius 1 at the
+box's edges) and is whole within the smaller radius: background in the box's corners stays the frame's own."""
+
+
+class InpaintGenerator:
+    """Cuts out the face, lets the network draw its mouth and blends the lower half back; docs/formats.md section 3.
+
+    The frame's own face is mask and reference alike, as in the published inference. All buffers are allocated once.
+
+    Raises:
+        ConfigError: graph and specs of the bundle do not fit each other.
+        BackendError: the graph cannot be loaded.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        manifest = bundle.manifest
+        box = manifest.face_box
+        self._boxes = None if box is None else FaceBoxes(box, manifest.crop)
+        size = manifest.crop.size_px if box is None else box.size_px
+        self._size = size
+        self._mel = np.zeros((1, manifest.mel.n_mels, manifest.window.columns), np.float32)
+        self._cropped = np.zeros((1, size, size, 3), np.uint8)
+        self._drawn = np.zeros((1, size, size, 3), np.uint8)
+        self._net = bundle.engine("wav2lip", threads).bind(
+            {"mel": self._mel, "face": self._cropped, "reference": self._cropped, "image": self._drawn}
+        )
+        self._mask = mouth_mask(size)
+        self._scratch = PasteScratch()
+        self.reset()
+
+    @property
+    def times(self) -> RenderTimes:
+        """Times of the last frame."""
+        return self._times
+
+    def reset(self) -> None:
+        """Forget the person: the next face's box is taken as it is."""
+        if self._boxes is not None:
+            self._boxes.reset()
+        self._transform: NDArray[np.float64] | None = None
+        self._times = RenderTimes()
+
+    def observe(self, face: Face) -> None:
+        """Learn nothing: this kind of generator needs to know no more of a person than the frame shows."""
+
+    def prepare(self, picture: Picture, face: Face) -> None:
+        """Cut out the face.
+
+        Args:
+            picture: the frame.
+            face: the face found in it.
+        """
+        start = perf_counter()
+        self._transform = self._cut_out(picture, face)
+        self._times = RenderTimes(prepare_ms=1000 * (perf_counter() - start))
+
+    def render(self, window: NDArray[np.float32], out: Picture) -> None:
+        """Draw the mouth that the audio says into the prepared frame.
+
+        Args:
+            window: float32 (n_mels, columns), the frame's mel columns.
+            out: holds the prepared frame; changed in place inside the face box.
+
+        Raises:
+            ConfigError: no frame was prepared.
+        """
+        if self._transform is None:
+            raise ConfigError("render was called before prepare; prepare the frame first.")
+        start = perf_counter()
+        self._mel[0] = window
+        self._net()
+        drawn = perf_counter()
+        out.paste(self._scratch, self._transform, self._drawn[0], self._mask)
+        self._times = RenderTimes(
+            prepare_ms=self._times.prepare_ms,
+            net_ms=1000 * (drawn - start),
+            composite_ms=1000 * (perf_counter() - drawn),
+        )
+
+    def _cut_out(self, picture: Picture, face: Face) -> NDArray[np.float64]:
+        """Fill the network's picture and return where it came from: the transform image px -> its px."""
+        if self._boxes is None:
+            transform = face.transform
+        else:
+            transform = self._boxes.step(face, picture.width, picture.height)
+        picture.crop(transform, self._size, self._cropped[0])
+        return transform
+
+
+def mouth_mask(size_px: int) -> NDArray[np.float32]:
+    """Return how much of the drawn face replaces the frame's: float32 (S, S) in [0, 1], 0 at the square's edges."""
+    at = (np.arange(size_px) + 0.5) / size_px
+    across, down = np.abs(2.0 * at - 1.0)[None, :], np.maximum(0.0, 2.0 * at - 1.0)[:, None]
+    radius = (across**CORNER_POWER + down**CORNER_POWER) ** (1.0 / CORNER_POWER)
+    edge = 1.0 - 1.0 / size_px  # where the centres of the outermost pixels lie
+    inside = _smooth((edge - radius) / (edge - SOLID_RADIUS))
+    below = _smooth((at - 0.5) / FADE_SHARE + 1.0)[:, None]
+    mask = np.asarray(inside * below, np.float32)
+    mask[-1], mask[:, [0, -1]] = 0.0, 0.0  # exactly, whatever rounding says
+    return mask
+
+
+def _smooth(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Rise from 0 at 0 to 1 at 1 without corners."""
+    x = np.clip(x, 0.0, 1.0)
+    return x * x * (3.0 - 2.0 * x)
