@@ -10,11 +10,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.kernels.spec import AudioWindowSpec, CropSpec, LipSpec, MelSpec, Spec, WarpSpec
+from lipforge.runtime.ascend_entry import AscendEntry
 from lipforge.runtime.manifest_values import Reader
 
 SCHEMA = 1
@@ -112,6 +113,7 @@ class Manifest:
         lookahead_ms: audio that a frame needs beyond its own time.
         graphs: the ONNX files by graph name.
         source: checkpoint kinds and steps, versions of the tools.
+        ascend: how the graphs become models of an Ascend NPU; None for a bundle that was not exported for one.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Manifest:
     lookahead_ms: float
     graphs: dict[str, GraphEntry]
     source: dict[str, Any]
+    ascend: AscendEntry | None = None
 
     @classmethod
     def read(cls, path: Path) -> Manifest:
@@ -171,6 +174,7 @@ class Manifest:
             lookahead_ms=reader.positive("lookahead_ms"),
             graphs={name: _graph(entry) for name, entry in reader.table("graphs").items()},
             source=reader.mapping("source"),
+            ascend=AscendEntry.read(reader.inner("ascend")) if "ascend" in reader.values else None,
         )
         manifest.validate(where)
         return manifest
@@ -195,7 +199,10 @@ class Manifest:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the manifest as JSON-ready values in the order of docs/formats.md."""
-        return {"schema": SCHEMA, "kind": KIND} | asdict(self)
+        values = {"schema": SCHEMA, "kind": KIND} | asdict(self)
+        if self.ascend is None:
+            del values["ascend"]
+        return values
 
     def write(self, folder: Path) -> Path:
         """Write ``manifest.json`` into a bundle's folder and return its path; the text is the same for the same values.
@@ -231,9 +238,7 @@ def _spec(reader: Reader, key: str, spec: type[SpecT]) -> SpecT:
 
 
 def _graph(reader: Reader) -> GraphEntry:
-    file = reader.text("file")
-    if PurePosixPath(file).name != file or "\\" in file:
-        raise ConfigError(f"{reader.where}: file: {file!r} is not a plain file name inside the bundle.")
+    file = reader.file_name("file")
     parity = reader.inner("parity")
     return GraphEntry(
         file=file,
