@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.export.samples import Arrays
 from lipforge.kernels.errors import ExportError
 from lipforge.runtime.manifest import ParityEntry
+
+if TYPE_CHECKING:
+    from lipforge.export.samples import Arrays
 
 
 def compare(

@@ -37,9 +37,8 @@ TYPES = {1: "float32", 2: "uint8", 7: "int64", 10: "float16", 6: "int32"}
 
 
 def refuse(code: str, reason: str) -> NoReturn:
-    print(
-        f"ATC start working now, please wait for a moment.\nATC run failed, Please check the detail log.\n{code}: {reason}"
-    )
+    print("ATC start working now, please wait for a moment.\nATC run failed, Please check the detail log.")
+    print(f"{code}: {reason}")
     sys.exit(255)
 
 

@@ -167,12 +167,12 @@ def test_a_static_model_pads_to_its_batch(fake_acl: Any, om_of: Callable[..., Pa
     check_clean(fake_acl)
 
 
-def test_a_model_with_ranges_of_shapes_is_refused(fake_acl: Any, om_of: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_model_with_ranges_of_shapes_is_refused(
+    fake_acl: Any, build_om: Callable[..., None], tmp_path: Path
+) -> None:
     onnx.save_model(network(), str(tmp_path / "tiny.onnx"))
-    sys.modules["fake_atc"].main(
-        ["--framework=5", f"--model={tmp_path / 'tiny.onnx'}", f"--output={tmp_path / 'tiny'}"]
-        + ["--soc_version=Ascend310P3"]
-    )
+    names = [f"--model={tmp_path / 'tiny.onnx'}", f"--output={tmp_path / 'tiny'}"]
+    build_om("--framework=5", "--soc_version=Ascend310P3", *names)
     with pytest.raises(BackendError, match="picture has no fixed size: the OM was built with ranges of shapes"):
         open_engine(fake_acl, tmp_path / "tiny.om")
     check_clean(fake_acl)
