@@ -114,18 +114,19 @@ def _replace_preparation(graph: Graph, rank: int, value: onnx.ValueInfoProto) ->
     height, width = shape[1], shape[2]
     if height not in HEIGHTS or width not in WIDTHS:
         return f"is {list(shape)}, AIPP takes pictures of {WIDTHS.start} to {WIDTHS.stop - 1} px"
-    scale, tensor, steps = 1.0, value.name, set()
-    while (node := graph.only_consumer(tensor)) is not None and node.op_type not in steps:
-        if _casts_to_float(node) or (node.op_type == "Transpose" and attributes(node).get("perm") == NCHW):
-            steps.add(node.op_type)
-        elif (factor := _factor(graph, node, tensor)) is not None and "Cast" in steps:
-            scale *= factor
+    scale, tensor = 1.0, value.name
+    steps: set[str] = set()
+    while (node := graph.only_consumer(tensor)) is not None:
+        if "Cast" not in steps and _casts_to_float(node):
+            steps.add("Cast")
+        elif "Transpose" not in steps and node.op_type == "Transpose" and attributes(node).get("perm") == NCHW:
+            steps.add("Transpose")
+        elif "scale" not in steps and "Cast" in steps and (factor := _factor(graph, node, tensor)) is not None:
+            scale = factor
             steps.add("scale")
         else:
             break
         tensor = node.output[0]
-        if "scale" in steps:
-            break
     if not {"Cast", "Transpose"} <= steps:
         return "does not go through Cast to float32 and Transpose to channels first alone"
     graph.redirect(tensor, value.name)

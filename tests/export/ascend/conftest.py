@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lipforge.export.ascend.checked_graph import CheckedGraph
+from lipforge.export.ascend.from_bundle import export_from_bundle
 from lipforge.export.ascend.operator_table import OperatorTable
+from lipforge.export.ascend.target import AscendOptions
 
 Value = tuple[str, Sequence[int | str]] | tuple[str, Sequence[int | str], int]
 
@@ -51,3 +54,25 @@ def checked() -> Callable[..., CheckedGraph]:
 def model_of() -> Callable[..., onnx.ModelProto]:
     """Makes a model: ``model_of(nodes, inputs=..., outputs=..., constants=..., opset=..., domains=...)``."""
     return make_model
+
+
+@pytest.fixture(scope="session")
+def converted(bundle: Path, atc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bundle, converted for batches of 1 and 4; not to be changed."""
+    folder = tmp_path_factory.mktemp("npu") / "converted"
+    export_from_bundle(bundle, folder, AscendOptions(gears=(1, 4), atc=atc))
+    return folder
+
+
+@pytest.fixture
+def converted_copy(converted: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(converted, tmp_path / "copied"))
+
+
+@pytest.fixture
+def no_atc(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A machine without CANN: what a shell script needs is on PATH, atc is not."""
+    folder = tmp_path_factory.mktemp("bin")
+    for tool in ("sh", "dirname", "mktemp", "rm", "cp", "mv", "cat", "tail", "sha256sum"):
+        (folder / tool).symlink_to(shutil.which(tool) or tool)
+    monkeypatch.setenv("PATH", str(folder))
