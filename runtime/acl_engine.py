@@ -113,7 +113,10 @@ class AclEngine:
         Raises:
             BackendError: acl refused a step; the others were taken.
         """
-        self._model.close()
+        try:
+            self._model.close()
+        except BackendError as error:
+            raise BackendError(f"{self.path}: {error}") from error
 
     def _static_batch(self) -> int:
         sizes = {slot.dims[0] for slot in self._model.inputs if slot.dims}

@@ -39,9 +39,9 @@ class Finding:
 
     def __str__(self) -> str:
         """Return the finding as one line."""
-        place = f" {self.node}" if self.node else ""
         about = ", ".join([self.operator] * bool(self.operator) + [f"module {self.module}"] * bool(self.module))
-        return f"{self.rule} {self.graph}:{place}{f' ({about})' if about else ''}: {self.reason}. {self.fix}"
+        place = f"{self.node}{f' ({about})' if about else ''}: " if self.node else ""
+        return f"{self.rule} {self.graph}: {place}{self.reason}. {self.fix}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the finding as JSON-ready values."""

@@ -167,9 +167,7 @@ def test_a_static_model_pads_to_its_batch(fake_acl: Any, om_of: Callable[..., Pa
     check_clean(fake_acl)
 
 
-def test_a_model_with_ranges_of_shapes_is_refused(
-    fake_acl: Any, build_om: Callable[..., None], tmp_path: Path
-) -> None:
+def test_a_model_with_ranges_of_shapes_is_refused(fake_acl: Any, build_om: Callable[..., None], tmp_path: Path) -> None:
     onnx.save_model(network(), str(tmp_path / "tiny.onnx"))
     names = [f"--model={tmp_path / 'tiny.onnx'}", f"--output={tmp_path / 'tiny'}"]
     build_om("--framework=5", "--soc_version=Ascend310P3", *names)
