@@ -28,6 +28,7 @@ def load_fake(name: str) -> ModuleType:
 @pytest.fixture(scope="session")
 def new_acl() -> Callable[..., Any]:
     """Makes a process's ``acl``: ``new_acl(soc=..., devices=..., elsewhere=..., old=...)``; its ``module`` is acl."""
+    load_fake("fake_om"), load_fake("pyacl_contract")  # what fake_acl imports
     make: Callable[..., Any] = load_fake("fake_acl").FakeAcl
     return make
 

@@ -10,27 +10,23 @@ fail.
 from __future__ import annotations
 
 import ctypes
-import io
 import itertools
-import json
 import threading
 import zipfile
 from collections import Counter
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from fake_om import GARBAGE, GEAR_INPUT, FakeOm
+from pyacl_contract import SIGNATURES, check_arguments, check_result, failure
 
-SIGNATURES = json.loads((Path(__file__).parent / "pyacl_signatures.json").read_text())["functions"]
-GEAR_INPUT = "ascend_mbatch_shape_data"
 DTYPES = {"float32": 0, "float16": 1, "int32": 3, "uint8": 4, "int64": 9}
 INVALID_PARAM, REPEAT_INITIALIZE, INVALID_FILE, INVALID_MODEL_ID, PARSE_MODEL = 100000, 100002, 100003, 100011, 100013
 INPUT_NOT_MATCH, OUTPUT_NOT_MATCH, DEVICE_ID, CONTEXT_NULL = 100017, 100018, 107001, 107002
 RT_PARAM, DATA_SIZE, BATCH_INVALID, UNINITIALIZE = 107000, 145006, 145013, 100001
-GARBAGE = 0xFF  # fresh device memory: not-a-number in every float
 
 
 class FakeAcl:
@@ -390,28 +386,9 @@ class FakeAcl:
             pointer, size = self.data_buffers[handle]
             if size != om.size(tensor) or self._room(pointer) < size:
                 return self._broken(f"buffer of {tensor['name']} has {size} bytes", DATA_SIZE)
-        batch = om.static_batch
-        if om.gears:
-            gear_input = next(i for i, tensor in enumerate(om.inputs) if tensor["name"] == GEAR_INPUT)
-            written = ctypes.string_at(self.data_buffers[inputs[gear_input]][0], 8)
-            unset = written == bytes([GARBAGE]) * 8
-            batch = max(om.gears) if unset else int(np.frombuffer(written, np.int64)[0])
-            if batch not in om.gears:
-                return self._broken(f"the gear input was written: {batch}", BATCH_INVALID)
-        arrays = {
-            tensor["name"]: self._read(tensor, handle, batch)
-            for tensor, handle in zip(om.inputs, inputs, strict=True)
-            if tensor["name"] != GEAR_INPUT
-        }
-        for tensor, handle, value in zip(om.outputs, outputs, om.run(arrays), strict=True):
-            data = np.ascontiguousarray(value, dtype=tensor["dtype"]).tobytes()
-            ctypes.memmove(self.data_buffers[handle][0], data, len(data))
-        return 0
-
-    def _read(self, tensor: dict[str, Any], handle: int, batch: int) -> np.ndarray:
-        shape = [batch, *tensor["dims"][1:]]
-        count = int(np.prod(shape)) * np.dtype(tensor["dtype"]).itemsize
-        return np.frombuffer(ctypes.string_at(self.data_buffers[handle][0], count), tensor["dtype"]).reshape(shape)
+        pointers = [[self.data_buffers[handle][0] for handle in handles] for handles in (inputs, outputs)]
+        wrong = om.execute(*pointers)
+        return self._broken(wrong, BATCH_INVALID) if wrong else 0
 
     # -- acl.util ----------------------------------------------------------------------------------------------------
 
@@ -425,82 +402,3 @@ class FakeAcl:
 
     def util_numpy_to_ptr(self, array: np.ndarray) -> int:
         return int(array.ctypes.data)
-
-
-class FakeOm:
-    """What the stand-in for ``atc`` wrote: a zip of the ONNX file and of what a real OM tells about itself."""
-
-    def __init__(self, content: bytes) -> None:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            about = json.loads(archive.read("om.json"))
-            self._onnx = archive.read("model.onnx")
-        self.soc: str = about["soc"]
-        self.inputs: list[dict[str, Any]] = about["inputs"]
-        self.outputs: list[dict[str, Any]] = about["outputs"]
-        self.gears: list[int] = about["gears"]
-        self._half = about["precision"] == "fp16"
-        self._aipp: dict[str, dict[str, list[float]]] = about["aipp"]
-        self.static_batch = 0 if self.gears else int(self.inputs[0]["dims"][0])
-
-    def size(self, tensor: dict[str, Any]) -> int:
-        dims = [max(self.gears, default=0) if size == -1 else size for size in tensor["dims"]]
-        return int(np.prod(dims)) * np.dtype(tensor["dtype"]).itemsize
-
-    def run(self, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
-        feeds = {name: self._prepare(name, array) for name, array in arrays.items()}
-        results = session(self._onnx).run(None, feeds)
-        return [self._rounded(result) for result in results]
-
-    def _prepare(self, name: str, array: np.ndarray) -> np.ndarray:
-        if name in self._aipp:
-            aipp = {key: np.asarray(values, np.float32) for key, values in self._aipp[name].items()}
-            prepared = (array.astype(np.float32) - aipp["mean_chn"] - aipp["min_chn"]) * aipp["var_reci_chn"]
-            return np.ascontiguousarray(prepared.astype(np.float16).astype(np.float32).transpose(0, 3, 1, 2))
-        return self._rounded(array.astype(np.float32)) if array.dtype == np.float16 else self._rounded(array)
-
-    def _rounded(self, array: np.ndarray) -> np.ndarray:
-        return array.astype(np.float16).astype(array.dtype) if self._half and array.dtype == np.float32 else array
-
-
-@cache
-def session(onnx: bytes) -> Any:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    return ort.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
-
-
-def check_arguments(name: str, accepts: str, arguments: tuple[object, ...]) -> None:
-    """Refuse what the C function would refuse, with the same kind of exception."""
-    required, _, optional = accepts.partition("|")
-    if not len(required) <= len(arguments) <= len(required + optional):
-        raise TypeError(f"acl.{name}: {len(arguments)} arguments for {accepts!r}")
-    ranges = {"i": (-(2**31), 2**31), "I": (0, 2**32), "k": (0, 2**64), "K": (0, 2**64)}
-    for letter, argument in zip(required + optional, arguments, strict=False):
-        if letter == "s" and type(argument) is not str:
-            raise TypeError(f"acl.{name}: must be str, not {type(argument).__name__}")
-        if letter in ranges:
-            if type(argument) is not int:
-                raise TypeError(f"acl.{name}: must be int, not {type(argument).__name__}")
-            low, high = ranges[letter]
-            if not low <= argument < high:
-                raise OverflowError(f"acl.{name}: {argument} does not fit {letter!r}")
-
-
-def check_result(name: str, returns: str, result: object) -> None:
-    """Keep the stand-in itself to what the real functions return."""
-    values = result if len(returns) > 1 else (result,)
-    assert isinstance(values, tuple), name
-    assert len(values) == len(returns), name
-    for letter, value in zip(returns, values, strict=True):
-        expected = {"s": str, "O": (dict, bytes)}.get(letter, int)
-        assert isinstance(value, expected), f"{name} returned {value!r} for {returns!r}"
-
-
-def failure(returns: str, code: int) -> Any:
-    """Return what a failed call returns."""
-    if returns in ("k", "s", "O"):
-        return {"k": 0, "s": "", "O": b""}[returns]
-    nothing = {"k": 0, "I": 0, "O": {}}
-    return code if returns == "i" else (nothing[returns[0]], code)
