@@ -165,7 +165,7 @@ class OmModel:
 
 def _give_back(acl: Acl, context: int, made: ExitStack) -> None:
     previous, code = acl.module.rt.get_context()
-    acl.do("rt.set_context", context)
+    acl.code("rt.set_context", context)  # whatever it says: what follows tells, and is tried in any case
     try:
         made.close()
     finally:

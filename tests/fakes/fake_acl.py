@@ -21,12 +21,9 @@ from typing import Any
 
 import numpy as np
 from fake_om import GARBAGE, GEAR_INPUT, FakeOm
-from pyacl_contract import SIGNATURES, check_arguments, check_result, failure
+from pyacl_contract import SIGNATURES, Code, check_arguments, check_result, failure
 
 DTYPES = {"float32": 0, "float16": 1, "int32": 3, "uint8": 4, "int64": 9}
-INVALID_PARAM, REPEAT_INITIALIZE, INVALID_FILE, INVALID_MODEL_ID, PARSE_MODEL = 100000, 100002, 100003, 100011, 100013
-INPUT_NOT_MATCH, OUTPUT_NOT_MATCH, DEVICE_ID, CONTEXT_NULL = 100017, 100018, 107001, 107002
-RT_PARAM, DATA_SIZE, BATCH_INVALID, UNINITIALIZE = 107000, 145006, 145013, 100001
 
 
 class FakeAcl:
@@ -84,7 +81,7 @@ class FakeAcl:
     def current_context(self) -> int:
         return getattr(self._thread, "context", 0)
 
-    # -- plumbing ----------------------------------------------------------------------------------------------------
+    # -- plumbing
 
     def _build(self, old: bool) -> ModuleType:
         missing = {"util.bytes_to_ptr", "util.ptr_to_bytes", "get_recent_err_msg"} if old else {"util.numpy_to_ptr"}
@@ -121,9 +118,9 @@ class FakeAcl:
     def _no_context(self, name: str) -> int:
         """Return the code of a call that needs a context on this thread, 0 if there is one."""
         if not self.initialised:
-            return self._broken(f"{name} before init", UNINITIALIZE)
+            return self._broken(f"{name} before init", Code.UNINITIALIZE)
         if self.current_context() not in self.contexts:
-            return self._broken(f"{name} on a thread without a context", CONTEXT_NULL)
+            return self._broken(f"{name} on a thread without a context", Code.CONTEXT_NULL)
         return 0
 
     def _room(self, pointer: int) -> int:
@@ -133,11 +130,11 @@ class FakeAcl:
                 return start + size - pointer
         return 0
 
-    # -- acl ---------------------------------------------------------------------------------------------------------
+    # -- acl
 
     def init(self, path: str = "") -> int:
         if self.initialised:
-            return REPEAT_INITIALIZE
+            return Code.REPEAT_INITIALIZE
         self.initialised = True
         return 0
 
@@ -162,25 +159,25 @@ class FakeAcl:
 
     def destroy_data_buffer(self, handle: int) -> int:
         if self.data_buffers.pop(handle, None) is None:
-            return self._broken("data buffer destroyed twice", INVALID_PARAM)
+            return self._broken("data buffer destroyed twice", Code.INVALID_PARAM)
         return 0
 
-    # -- acl.rt ------------------------------------------------------------------------------------------------------
+    # -- acl.rt
 
     def rt_get_device_count(self) -> tuple[int, int]:
         return self.devices, 0
 
     def rt_set_device(self, device: int) -> int:
         if not self.initialised:
-            return self._broken("set_device before init", UNINITIALIZE)
+            return self._broken("set_device before init", Code.UNINITIALIZE)
         if not 0 <= device < self.devices:
-            return DEVICE_ID
+            return Code.DEVICE_ID
         self.set_devices[device] += 1
         return 0
 
     def rt_reset_device(self, device: int) -> int:
         if self.set_devices[device] < 1:
-            return self._broken("reset_device of a device that is not set", DEVICE_ID)
+            return self._broken("reset_device of a device that is not set", Code.DEVICE_ID)
         if any(on == device for on in self.contexts.values()):
             self.violations.append("reset_device while it has contexts")
         self.set_devices[device] -= 1
@@ -196,24 +193,24 @@ class FakeAcl:
         if any(context == handle for _, context in self.models.values()):
             self.violations.append("destroy_context while a model is loaded in it")
         if self.contexts.pop(handle, None) is None:
-            return self._broken("context destroyed twice", RT_PARAM)
+            return self._broken("context destroyed twice", Code.RT_PARAM)
         return 0
 
     def rt_set_context(self, handle: int) -> int:
         if handle not in self.contexts:
-            return self._broken("set_context of a context that is gone", RT_PARAM)
+            return self._broken("set_context of a context that is gone", Code.RT_PARAM)
         self._thread.context = handle
         return 0
 
     def rt_get_context(self) -> tuple[int, int]:
         context = self.current_context()
-        return (context, 0) if context in self.contexts else (0, CONTEXT_NULL)
+        return (context, 0) if context in self.contexts else (0, Code.CONTEXT_NULL)
 
     def rt_malloc(self, size: int, policy: int) -> tuple[int, int]:
         if code := self._no_context("malloc"):
             return 0, code
         if size < 1 or policy not in (0, 1, 2):
-            return 0, self._broken(f"malloc({size}, {policy})", RT_PARAM)
+            return 0, self._broken(f"malloc({size}, {policy})", Code.RT_PARAM)
         block = ctypes.create_string_buffer(size)
         ctypes.memset(block, GARBAGE, size)
         self.memory[ctypes.addressof(block)] = (block, size)
@@ -225,14 +222,14 @@ class FakeAcl:
         if code := self._no_context("free"):
             return code
         if self.memory.pop(pointer, None) is None:
-            return self._broken("memory freed twice, or not the device's", RT_PARAM)
+            return self._broken("memory freed twice, or not the device's", Code.RT_PARAM)
         return 0
 
     def rt_memset(self, pointer: int, most: int, value: int, count: int) -> int:
         if code := self._no_context("memset"):
             return code
         if count > most or most > self._room(pointer):
-            return self._broken("memset beyond the memory", RT_PARAM)
+            return self._broken("memset beyond the memory", Code.RT_PARAM)
         ctypes.memset(pointer, value, count)
         return 0
 
@@ -242,23 +239,23 @@ class FakeAcl:
         device = {1: target, 2: source}.get(kind)
         host = {1: source, 2: target}.get(kind)
         if device is None or host is None:
-            return self._broken(f"memcpy of kind {kind}", RT_PARAM)
+            return self._broken(f"memcpy of kind {kind}", Code.RT_PARAM)
         if count < 1 or count > most or max(count, most if kind == 1 else 0) > self._room(device) or self._room(host):
-            return self._broken(f"memcpy of {count} bytes with room for {most}, kind {kind}", RT_PARAM)
+            return self._broken(f"memcpy of {count} bytes with room for {most}, kind {kind}", Code.RT_PARAM)
         ctypes.memmove(target, source, count)
         return 0
 
-    # -- acl.mdl -----------------------------------------------------------------------------------------------------
+    # -- acl.mdl
 
     def mdl_load_from_file(self, path: str) -> tuple[int, int]:
         if code := self._no_context("load_from_file"):
             return 0, code
         if not Path(path).is_file():
-            return 0, INVALID_FILE
+            return 0, Code.INVALID_FILE
         try:
             om = FakeOm(Path(path).read_bytes())
         except (zipfile.BadZipFile, KeyError):
-            return 0, PARSE_MODEL
+            return 0, Code.PARSE_MODEL
         if om.soc != self.soc:
             return 0, 500002
         number = len(self.models) + 1
@@ -269,7 +266,7 @@ class FakeAcl:
 
     def mdl_unload(self, number: int) -> int:
         if number not in self.models:
-            return self._broken("model unloaded twice", INVALID_MODEL_ID)
+            return self._broken("model unloaded twice", Code.INVALID_MODEL_ID)
         if self.models[number][1] != self.current_context():
             self.violations.append("unload in another context than load")
         del self.models[number]
@@ -282,13 +279,13 @@ class FakeAcl:
 
     def mdl_get_desc(self, handle: int, number: int) -> int:
         if number not in self.models or handle not in self.descriptions:
-            return self._broken("get_desc of a model or description that is gone", INVALID_MODEL_ID)
+            return self._broken("get_desc of a model or description that is gone", Code.INVALID_MODEL_ID)
         self.descriptions[handle] = self.models[number][0]
         return 0
 
     def mdl_destroy_desc(self, handle: int) -> int:
         if self.descriptions.pop(handle, self) is self:
-            return self._broken("description destroyed twice", INVALID_PARAM)
+            return self._broken("description destroyed twice", Code.INVALID_PARAM)
         return 0
 
     def _described(self, handle: int) -> FakeOm:
@@ -317,7 +314,7 @@ class FakeAcl:
 
     def _dims(self, tensors: list[dict[str, Any]], index: int, largest: int) -> tuple[dict[str, Any], int]:
         if not 0 <= index < len(tensors):
-            return {}, INVALID_PARAM
+            return {}, Code.INVALID_PARAM
         dims = [largest if size == -1 and largest else size for size in tensors[index]["dims"]]
         return {"name": tensors[index]["name"], "dimCount": len(dims), "dims": dims}, 0
 
@@ -333,14 +330,14 @@ class FakeAcl:
 
     def mdl_set_dynamic_batch_size(self, number: int, dataset: int, index: int, batch: int) -> int:
         if number not in self.models or dataset not in self.datasets:
-            return self._broken("set_dynamic_batch_size of a model or dataset that is gone", INVALID_MODEL_ID)
+            return self._broken("set_dynamic_batch_size of a model or dataset that is gone", Code.INVALID_MODEL_ID)
         if code := self._no_context("set_dynamic_batch_size"):
             return code
         om = self.models[number][0]
         if index >= len(om.inputs) or om.inputs[index]["name"] != GEAR_INPUT:
-            return self._broken("set_dynamic_batch_size with another input's index", INVALID_PARAM)
+            return self._broken("set_dynamic_batch_size with another input's index", Code.INVALID_PARAM)
         if batch not in om.gears:
-            return BATCH_INVALID
+            return Code.BATCH_INVALID
         pointer, _ = self.data_buffers[self.datasets[dataset][index]]
         ctypes.memmove(pointer, np.int64(batch).tobytes(), 8)
         return 0
@@ -352,12 +349,12 @@ class FakeAcl:
 
     def mdl_destroy_dataset(self, handle: int) -> int:
         if self.datasets.pop(handle, None) is None:
-            return self._broken("dataset destroyed twice", INVALID_PARAM)
+            return self._broken("dataset destroyed twice", Code.INVALID_PARAM)
         return 0
 
     def mdl_add_dataset_buffer(self, dataset: int, buffer: int) -> tuple[int, int]:
         if dataset not in self.datasets or buffer not in self.data_buffers:
-            return dataset, self._broken("add_dataset_buffer of handles that are gone", INVALID_PARAM)
+            return dataset, self._broken("add_dataset_buffer of handles that are gone", Code.INVALID_PARAM)
         self.datasets[dataset].append(buffer)
         return dataset, 0
 
@@ -365,10 +362,10 @@ class FakeAcl:
         if code := self._no_context("execute"):
             return code
         if number not in self.models:
-            return self._broken("execute of a model that is gone", INVALID_MODEL_ID)
+            return self._broken("execute of a model that is gone", Code.INVALID_MODEL_ID)
         om, context = self.models[number]
         if context != self.current_context():
-            return self._broken("execute in another context than load", CONTEXT_NULL)
+            return self._broken("execute in another context than load", Code.CONTEXT_NULL)
         if number in self._running:
             return self._broken("two executes of one model at a time", 545000)
         self._running.add(number)
@@ -379,22 +376,21 @@ class FakeAcl:
 
     def _execute(self, om: FakeOm, inputs: list[int], outputs: list[int]) -> int:
         if len(inputs) != len(om.inputs):
-            return self._broken("number of input buffers", INPUT_NOT_MATCH)
+            return self._broken("number of input buffers", Code.INPUT_NOT_MATCH)
         if len(outputs) != len(om.outputs):
-            return self._broken("number of output buffers", OUTPUT_NOT_MATCH)
+            return self._broken("number of output buffers", Code.OUTPUT_NOT_MATCH)
         for tensor, handle in [*zip(om.inputs, inputs, strict=True), *zip(om.outputs, outputs, strict=True)]:
             pointer, size = self.data_buffers[handle]
             if size != om.size(tensor) or self._room(pointer) < size:
-                return self._broken(f"buffer of {tensor['name']} has {size} bytes", DATA_SIZE)
+                return self._broken(f"buffer of {tensor['name']} has {size} bytes", Code.DATA_SIZE)
         pointers = [[self.data_buffers[handle][0] for handle in handles] for handles in (inputs, outputs)]
         wrong = om.execute(*pointers)
-        return self._broken(wrong, BATCH_INVALID) if wrong else 0
+        return self._broken(wrong, Code.BATCH_INVALID) if wrong else 0
 
-    # -- acl.util ----------------------------------------------------------------------------------------------------
+    # -- acl.util
 
     def util_bytes_to_ptr(self, data: bytes) -> int:
-        if type(data) is not bytes:
-            raise ValueError("needs an byte as argument")
+        assert type(data) is bytes
         return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
 
     def util_ptr_to_bytes(self, pointer: int, size: int) -> bytes:

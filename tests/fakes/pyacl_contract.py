@@ -9,6 +9,24 @@ from typing import Any
 SIGNATURES = json.loads((Path(__file__).parent / "pyacl_signatures.json").read_text())["functions"]
 
 
+class Code:
+    """Error codes that the stand-in returns."""
+
+    INVALID_PARAM = 100000
+    UNINITIALIZE = 100001
+    REPEAT_INITIALIZE = 100002
+    INVALID_FILE = 100003
+    INVALID_MODEL_ID = 100011
+    PARSE_MODEL = 100013
+    INPUT_NOT_MATCH = 100017
+    OUTPUT_NOT_MATCH = 100018
+    RT_PARAM = 107000
+    DEVICE_ID = 107001
+    CONTEXT_NULL = 107002
+    DATA_SIZE = 145006
+    BATCH_INVALID = 145013
+
+
 def check_arguments(name: str, accepts: str, arguments: tuple[object, ...]) -> None:
     """Refuse what the C function would refuse, with the same kind of exception."""
     required, _, optional = accepts.partition("|")
