@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lipforge.kernels.errors import ConfigError
@@ -90,3 +91,14 @@ class AscendEntry:
             operator_table={key: table.text(key) for key in ("name", "date", "sha256")},
             models={name: AscendModel.read(model) for name, model in reader.table("models").items()},
         )
+
+    def budget(self, graph: str, outputs: Iterable[str]) -> dict[str, float]:
+        """Return the largest absolute error allowed of a graph's outputs on an NPU.
+
+        Raises:
+            ConfigError: the manifest does not tell.
+        """
+        known = self.models[graph].budget if graph in self.models else {}
+        if missing := [name for name in outputs if name not in known]:
+            raise ConfigError(f"manifest: ascend: models: {graph}: no budget for {missing}. Export the bundle again.")
+        return known

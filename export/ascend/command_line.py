@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -15,6 +15,9 @@ from lipforge.kernels.errors import ConfigError
 from lipforge.runtime.bundle import shipped_bundles
 from lipforge.runtime.manifest import FILE_NAME, Manifest
 from lipforge.runtime.om_conversion import SCRIPT_NAME, Conversion
+
+if TYPE_CHECKING:
+    from lipforge.export.ascend.target import AscendOptions
 
 ASCEND = "ascend-om"
 BUNDLE_ONLY = 3
@@ -67,7 +70,7 @@ class AscendWords:
         """Whether a bundle without OMs counts as failed."""
         return "--require-om" in self.given
 
-    def options(self) -> Any:
+    def options(self) -> AscendOptions:
         """Return the ``AscendOptions``.
 
         Raises:

@@ -130,8 +130,8 @@ def _try_backend(report: SelftestReport, folder: Path, backend: str, reference: 
 
 def _try_graph(report: SelftestReport, bundle: Bundle, name: str, reference: Arrays, runs: int) -> None:
     entry, graph, backend = bundle.manifest.ascend, bundle.graph(name), bundle.choice.backend
-    tolerance = graph.parity.tolerance if entry is None or backend != ACL else entry.models[name].budget
     inputs, expected = reference_arrays(reference, name, graph)
+    tolerance = graph.parity.tolerance if entry is None or backend != ACL else entry.budget(name, expected)
     started = perf_counter()
     engine = bundle.engine(name)
     try:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import gc
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import onnxruntime
 import pytest
 
@@ -14,6 +18,7 @@ from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.cli import main
 from lipforge.runtime.manifest import Manifest, sha256_of
 from lipforge.runtime.onnx_engine import OnnxEngine
+from lipforge.runtime.sync import SyncJob, sync
 
 ASCEND = {
     "soc": "Ascend310P3",
@@ -165,3 +170,42 @@ def test_sync_takes_a_backend_and_says_what_it_runs_on(
     assert main([*words, "--model", str(for_npu), "--backend", "npu"]) == 2
     assert "--backend npu: allowed are auto, onnxruntime" in capsys.readouterr().err
     assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.fixture
+def converted(for_npu: Path, build_om: Any, tmp_path: Path) -> Path:
+    """The hand-made bundle with OMs for batches of 1 and 4, in float32."""
+    plain = tmp_path / "plain"  # atc takes no spaces, which the bundle's own folder has
+    plain.mkdir()
+    manifest = Manifest.read(for_npu)
+    models = {}
+    for name, graph in manifest.graphs.items():
+        shapes = [f"{tensor.name}:{','.join(['-1', *map(str, tensor.shape[1:])])}" for tensor in graph.inputs]
+        shutil.copy(for_npu / graph.file, plain)
+        files = [f"--model={plain / graph.file}", f"--output={plain / name}"]
+        batch = [f"--input_shape={';'.join(shapes)}", "--dynamic_batch_size=1,4", "--precision_mode_v2=origin"]
+        build_om("--framework=5", "--soc_version=Ascend310P3", "--input_format=ND", *files, *batch)
+        shutil.copy(plain / f"{name}.om", for_npu)
+        models[name] = {"file": f"{name}.om", "sha256": sha256_of(for_npu / f"{name}.om")}
+    conversion = {"schema": 1, "soc": "Ascend310P3", "models": models}
+    (for_npu / "conversion.json").write_text(json.dumps(conversion))
+    return for_npu
+
+
+def test_a_video_synced_on_the_npu_is_the_one_synced_on_the_cpu(
+    converted: Path, fake_acl: Any, disc_tracker: Any, make_video: Any, make_wav: Any, tmp_path: Path
+) -> None:
+    face, voice, frames = make_video(frames=12), make_wav(seconds=0.48), {}
+    for backend in ("acl", "onnxruntime"):
+        job = SyncJob(face, voice, tmp_path / f"{backend}.mp4")
+        report = sync(job, Bundle.load(converted, backend), tracker=disc_tracker)
+        assert report.driven_frames == 12
+        with av.open(str(job.output)) as container:
+            frames[backend] = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    assert fake_acl.calls["mdl.execute"] == 24
+    assert np.array_equal(frames["acl"], frames["onnxruntime"])
+    with av.open(str(face)) as container:
+        untouched = [frame.to_ndarray(format="bgr24") for frame in container.decode(video=0)]
+    assert max(np.abs(a.astype(int) - b).max() for a, b in zip(untouched, frames["acl"], strict=True)) > 20
+    gc.collect()
+    assert (fake_acl.live(), fake_acl.violations) == ({}, [])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -80,3 +81,12 @@ def test_a_driver_that_refuses_is_told(converted: Path, fake_acl: Any) -> None:
     text = selftest_bundle(converted, runs=1).to_text()
     assert "acl: acl.init failed with 507008" in text
     assert "NPU: not run. acl.rt.get_device_count failed with 507008" in text
+
+
+def test_a_manifest_without_a_budget_is_told(converted_copy: Path, fake_acl: Any) -> None:
+    path = converted_copy / "manifest.json"
+    values = json.loads(path.read_text())
+    del values["ascend"]["models"]["warp"]["budget"]["mask"]
+    path.write_text(json.dumps(values))
+    text = selftest_bundle(converted_copy, runs=1).to_text()
+    assert "FAILED at acl: warp: manifest: ascend: models: warp: no budget for ['mask']" in text
