@@ -8,12 +8,16 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipforge.export.plan import Arrays
+from lipforge.export.ascend.bundle_files import ascend_files
 from lipforge.kernels.errors import ConfigError, ExportError, InputError
 from lipforge.runtime.manifest import FILE_NAME, REFERENCE_NAME, Manifest
+
+if TYPE_CHECKING:  # what is below needs torch; a bundle can be read and tested without
+    from lipforge.export.plan import Arrays
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the zip format's first day: equal content gives equal bytes
 
@@ -93,7 +97,8 @@ def _bundle_files(folder: Path) -> set[str]:
         manifest = Manifest.read(folder)
     except (ConfigError, InputError):
         return set()
-    return {FILE_NAME, REFERENCE_NAME, *(graph.file for graph in manifest.graphs.values())}
+    known = {FILE_NAME, REFERENCE_NAME, *(graph.file for graph in manifest.graphs.values())}
+    return known | ascend_files(manifest.ascend, folder)
 
 
 def _swap(new: Path, folder: Path) -> None:

@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lipforge.export.ascend.command_line import (
+    ASCEND,
+    BUNDLE_ONLY,
+    AscendWords,
+    ascend_options,
+    is_bundle,
+    print_ascend,
+    refuse_tracing_options,
+)
+
 if TYPE_CHECKING:
     from lipforge.runtime.manifest import Manifest
 
@@ -15,7 +25,9 @@ HELP = f"""Turn trained checkpoints into a bundle that runs without torch.
 
 \b
 lipforge export CHECKPOINT... --target onnx -o BUNDLE
+lipforge export CHECKPOINT... --target ascend-om -o BUNDLE
 lipforge export verify BUNDLE
+lipforge export selftest BUNDLE
 
 The first form is short for `lipforge export {DEFAULT_COMMAND}`; see `lipforge export {DEFAULT_COMMAND} --help`.
 """
@@ -44,7 +56,7 @@ def export() -> None:
 @export.command(DEFAULT_COMMAND)
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, metavar="BUNDLE", type=click.Path(path_type=Path), help="New folder.")
-@click.option("--target", default="onnx", show_default=True, help="Kind of bundle; available now: onnx.")
+@click.option("--target", default="onnx", show_default=True, help="Kind of bundle: onnx or ascend-om.")
 @click.option("--opset", default=17, show_default=True, help="ONNX operator set of the graphs, 13 to 18.")
 @click.option(
     "--tolerance",
@@ -54,7 +66,10 @@ def export() -> None:
 )
 @click.option("--name", help="Shown to the bundle's users.  [default: the folder's name]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
+@ascend_options
+@click.pass_context
 def write(
+    context: click.Context,
     checkpoints: tuple[Path, ...],
     output: Path,
     target: str,
@@ -62,6 +77,7 @@ def write(
     tolerance: float | None,
     name: str | None,
     overwrite: bool,
+    ascend: AscendWords,
 ) -> None:
     """Export checkpoints of kinds that belong together.
 
@@ -71,13 +87,25 @@ def write(
     syncnet, or wav2lip-disc            a bundle of one network that judges (generator none)
 
     A published .pth file becomes a checkpoint with `lipforge train import`. A bundle is written only if ONNX Runtime
-    reproduces torch on typical, random and extreme inputs.
+    reproduces torch on typical, random and extreme inputs. For ascend-om one bundle may be given instead of
+    checkpoints, also the name of one that ships.
     """
-    from lipforge.export.export_bundle import ExportRequest, export_bundle
+    ascend.refuse_for(target)
+    if target == ASCEND and is_bundle(checkpoints):
+        from lipforge.export.ascend.from_bundle import export_from_bundle
 
-    request = ExportRequest(checkpoints, output, target, opset, tolerance, name, overwrite)
-    _print_graphs(export_bundle(request))
+        refuse_tracing_options(context)
+        manifest = export_from_bundle(checkpoints[0], output, ascend.options(), name=name, overwrite=overwrite)
+    else:
+        from lipforge.export.export_bundle import ExportRequest, export_bundle
+
+        request = ExportRequest(checkpoints, output, target, opset, tolerance, name, overwrite, ascend.options())
+        manifest = export_bundle(request)
+    _print_graphs(manifest)
+    converted = print_ascend(manifest, output)
     click.echo(str(output))
+    if ascend.require_om and not converted:
+        context.exit(BUNDLE_ONLY)
 
 
 @export.command()
@@ -89,12 +117,14 @@ def inspect(bundle: str) -> None:
     """
     from lipforge.runtime.bundle import Bundle
 
-    manifest = Bundle.load(bundle).manifest
+    loaded = Bundle.load(bundle)
+    manifest = loaded.manifest
     click.echo(f"{manifest.name}: generator {manifest.generator}, {manifest.fps:g} frames a second, ", nl=False)
     click.echo(f"look-ahead {manifest.lookahead_ms:g} ms")
     for key, spec in manifest.specs.items():
         click.echo(f"{key}: " + ", ".join(f"{name} {value}" for name, value in spec.to_dict().items()))
     _print_graphs(manifest)
+    print_ascend(manifest, loaded.folder)
     for kind, source in manifest.source.get("checkpoints", {}).items():
         click.echo(f"{kind} from step {source.get('step')}")
     for tool, version in manifest.source.get("tools", {}).items():
@@ -103,19 +133,43 @@ def inspect(bundle: str) -> None:
 
 @export.command()
 @click.argument("bundle", metavar="BUNDLE")
-def verify(bundle: str) -> None:
+@click.option(
+    "--backend",
+    default="onnxruntime",
+    show_default=True,
+    help="What runs the graphs: onnxruntime (CPU), onnxruntime-cuda, onnxruntime-cann, acl (Ascend NPU) or auto.",
+)
+def verify(bundle: str, backend: str) -> None:
     """Compare a bundle on this machine with torch.
 
     Runs each graph on the reference inputs in the bundle. BUNDLE is a folder or the name of a bundle that ships.
     """
     from lipforge.export.verify import verify_bundle
 
-    for report in verify_bundle(bundle):
+    for report in verify_bundle(bundle, backend):
         click.echo(
             f"{report.graph}.{report.output} batch {report.batch}: max {report.max_abs:.2e}, "
             f"mean {report.mean_abs:.2e}, PSNR {report.psnr_db:.1f} dB, cosine {report.cosine:.9f}"
         )
     click.echo(f"{bundle}: verified")
+
+
+@export.command()
+@click.argument("bundle", metavar="BUNDLE")
+@click.option("--runs", type=click.IntRange(1), default=100, show_default=True, help="Runs of each time measurement.")
+@click.pass_context
+def selftest(context: click.Context, bundle: str, runs: int) -> None:
+    """Try a bundle on this machine's NPU and print a report to pass on.
+
+    Versions, the chip, each graph against the reference inside the bundle at every batch size, times, and the step
+    that failed if one did. Without an NPU it says so and runs the ONNX files on the CPU. The exit code is 1 if
+    something that ran does not agree with the reference, or failed.
+    """
+    from lipforge.export.ascend.selftest import selftest_bundle
+
+    report = selftest_bundle(bundle, runs)
+    click.echo(report.to_text())
+    context.exit(0 if report.passed else 1)
 
 
 def _print_graphs(manifest: Manifest) -> None:

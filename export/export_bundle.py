@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from lipforge.export.ascend.target import AscendOptions, add_ascend
 from lipforge.export.bundle_folder import check_target, new_folder, write_reference
 from lipforge.export.onnx_file import describe_graph, save_graph
 from lipforge.export.parity import compare, worst
@@ -23,7 +24,8 @@ from lipforge.kernels.errors import ExportError
 from lipforge.runtime.manifest import REFERENCE_NAME, GraphEntry, Manifest, ParityEntry
 from lipforge.runtime.onnx_engine import OnnxEngine
 
-TARGETS = ("onnx",)
+ONNX, ASCEND = "onnx", "ascend-om"
+TARGETS = (ONNX, ASCEND)
 PLANNERS: Mapping[tuple[str, ...], Callable[[Sources, float | None], list[GraphPlan]]] = {
     ("audio2lips", "warp"): plan_warp,
     ("wav2lip",): plan_inpaint,
@@ -47,15 +49,17 @@ class ExportRequest:
         tolerance: replaces the largest absolute error allowed of every output; None keeps each one's own.
         name: shown to the bundle's users; None takes the folder's.
         overwrite: an existing bundle may be replaced.
+        ascend: how to make a bundle for Ascend NPUs; only for that target.
     """
 
     checkpoints: Sequence[Path]
     output: Path
-    target: str = "onnx"
+    target: str = ONNX
     opset: int = DEFAULT_OPSET
     tolerance: float | None = None
     name: str | None = None
     overwrite: bool = False
+    ascend: AscendOptions = field(default_factory=AscendOptions)
 
 
 def export_bundle(request: ExportRequest) -> Manifest:
@@ -72,6 +76,8 @@ def export_bundle(request: ExportRequest) -> Manifest:
     """
     if request.target not in TARGETS:
         raise ExportError(f"target {request.target!r} is not available; available now: {', '.join(TARGETS)}.")
+    if request.target == ASCEND:
+        request.ascend.check()
     output = request.output.absolute()
     check_target(output, overwrite=request.overwrite)
     sources = read_sources(request.checkpoints)
@@ -85,6 +91,8 @@ def export_bundle(request: ExportRequest) -> Manifest:
         write_reference(folder / REFERENCE_NAME, reference)
         manifest = _manifest(request.name or output.name, sources, graphs)
         manifest.write(folder)
+        if request.target == ASCEND:
+            manifest = add_ascend(folder, manifest, request.ascend, output)
     return manifest
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.export.plan import Arrays
 from lipforge.kernels.errors import ExportError
 from lipforge.runtime.manifest import ParityEntry
+
+if TYPE_CHECKING:
+    from lipforge.export.plan import Arrays
 
 ROUNDED_SHARE = 0.02
 """Mean error that a picture in bytes may have, in shares of the largest one: 0.02 grey levels are 8e-5 of the range."""

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
-from lipforge.kernels.errors import ConfigError, InputError
+from lipforge.kernels.errors import BackendError, ConfigError, InputError
+from lipforge.runtime.acl_engine import AclEngine
+from lipforge.runtime.backends import ACL, AUTO, PROVIDERS, Choice, choose_backend
+from lipforge.runtime.engine import Engine
 from lipforge.runtime.manifest import FILE_NAME, GraphEntry, Manifest
+from lipforge.runtime.om_conversion import Conversion
 from lipforge.runtime.onnx_engine import OnnxEngine
 
 DEFAULT_BUNDLE = "synth-warp"
@@ -21,25 +25,33 @@ class Bundle:
         folder: where it stands.
         manifest: every constant that the runtime obeys.
         paths: the ONNX file of each graph.
+        choice: the backend that runs it.
     """
 
     folder: Path
     manifest: Manifest
     paths: dict[str, Path]
+    choice: Choice = field(default_factory=Choice)
 
     @classmethod
-    def load(cls, path_or_name: str | Path = DEFAULT_BUNDLE) -> Bundle:
+    def load(cls, path_or_name: str | Path = DEFAULT_BUNDLE, backend: str = AUTO) -> Bundle:
         """Load the bundle that ships under a name, or the one in a folder.
 
         A bare word is a shipped bundle's name if there is one, else a path; write ``./word`` for the folder.
 
+        Args:
+            path_or_name: the bundle.
+            backend: what shall run it, one of ``backends.BACKENDS``.
+
         Raises:
             InputError: there is no such bundle, it is not a bundle, or a file is missing or damaged.
-            ConfigError: it was written by another version, or its manifest is not usable.
+            ConfigError: it was written by another version, its manifest is not usable, or there is no such backend.
+            BackendError: the backend that was named cannot run this bundle here.
         """
         folder = _find(path_or_name)
         manifest = Manifest.read(folder)
-        return cls(folder, manifest, {name: graph.locate(folder) for name, graph in manifest.graphs.items()})
+        paths = {name: graph.locate(folder) for name, graph in manifest.graphs.items()}
+        return cls(folder, manifest, paths, choose_backend(backend, folder, manifest))
 
     def graph(self, name: str) -> GraphEntry:
         """Return the manifest's entry of a graph.
@@ -51,15 +63,21 @@ class Bundle:
             raise ConfigError(f"{self.folder}: has no graph {name!r}; it has {', '.join(self.manifest.graphs)}.")
         return self.manifest.graphs[name]
 
-    def engine(self, name: str, threads: int = 1) -> OnnxEngine:
-        """Load a graph for running and compare its inputs and outputs with the manifest.
+    def engine(self, name: str, threads: int = 1) -> Engine:
+        """Load a graph for running on the bundle's backend and compare its inputs and outputs with the manifest.
 
         Raises:
             ConfigError: the bundle has no such graph, or the graph is not what the manifest says.
-            BackendError: onnxruntime cannot load it.
+            BackendError: the backend cannot load it.
+            InputError: the bundle has no OM of it although the NPU was chosen.
         """
         entry = self.graph(name)
-        engine = OnnxEngine(self.paths[name], threads=threads)
+        if self.choice.backend == ACL:
+            conversion = Conversion.read(self.folder)
+            if conversion is None:
+                raise BackendError(f"{self.folder}: holds no OM; it vanished after the bundle was loaded.")
+            return AclEngine(conversion.locate(self.folder, name), entry.inputs, entry.outputs)
+        engine = OnnxEngine(self.paths[name], threads, PROVIDERS[self.choice.backend])
         for role, said, found in (
             ("inputs", entry.inputs, engine.inputs),
             ("outputs", entry.outputs, engine.outputs),

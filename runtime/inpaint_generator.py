@@ -104,10 +104,7 @@ class InpaintGenerator:
 
     def _cut_out(self, picture: Picture, face: Face) -> NDArray[np.float64]:
         """Fill the network's picture and return where it came from: the transform image px -> its px."""
-        if self._boxes is None:
-            transform = face.transform
-        else:
-            transform = self._boxes.step(face, picture.width, picture.height)
+        transform = face.transform if self._boxes is None else self._boxes.step(face, picture.width, picture.height)
         picture.crop(transform, self._size, self._cropped[0])
         return transform
 

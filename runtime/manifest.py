@@ -23,6 +23,7 @@ from lipforge.kernels.spec import (
     Spec,
     WarpSpec,
 )
+from lipforge.runtime.ascend_entry import AscendEntry
 from lipforge.runtime.frame_window import ChunkWindow, FrameWindow
 from lipforge.runtime.manifest_graphs import GraphEntry, ParityEntry, TensorEntry, read_graph, sha256_of
 from lipforge.runtime.manifest_values import Reader
@@ -89,6 +90,7 @@ class Manifest:
         specs: the recipes by key of ``SPECS``; those that ``CONTENTS`` asks for.
         graphs: the ONNX files by graph name.
         source: checkpoint kinds and steps, versions of the tools.
+        ascend: how the graphs become models of an Ascend NPU; None for a bundle that was not exported for one.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Manifest:
     specs: dict[str, Spec]
     graphs: dict[str, GraphEntry]
     source: dict[str, Any]
+    ascend: AscendEntry | None = None
 
     @property
     def mel(self) -> MelSpec:
@@ -191,6 +194,7 @@ class Manifest:
             specs={key: _spec(reader, key, kind) for key, kind in SPECS.items() if key in present},
             graphs={name: read_graph(entry) for name, entry in reader.table("graphs").items()},
             source=reader.mapping("source"),
+            ascend=AscendEntry.read(reader.inner("ascend")) if "ascend" in reader.values else None,
         )
         manifest.validate(where)
         said = reader.number("lookahead_ms")
@@ -229,6 +233,7 @@ class Manifest:
             "lookahead_ms": self.lookahead_ms,
             "graphs": {name: asdict(graph) for name, graph in self.graphs.items()},
             "source": self.source,
+            **({} if self.ascend is None else {"ascend": asdict(self.ascend)}),
         }
 
     def write(self, folder: Path) -> Path:

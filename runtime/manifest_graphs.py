@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from lipforge.kernels.errors import ConfigError, InputError
+from lipforge.kernels.errors import InputError
 from lipforge.runtime.manifest_values import Reader
 
 
@@ -84,9 +84,7 @@ def read_graph(reader: Reader) -> GraphEntry:
     Raises:
         ConfigError: a value is missing or not usable; the message names its key.
     """
-    file = reader.text("file")
-    if PurePosixPath(file).name != file or "\\" in file:
-        raise ConfigError(f"{reader.where}: file: {file!r} is not a plain file name inside the bundle.")
+    file = reader.file_name("file")
     parity = reader.inner("parity")
     return GraphEntry(
         file=file,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from lipforge.kernels.errors import ConfigError
@@ -54,6 +55,20 @@ class Reader:
         """Return a string that is not empty."""
         value = self.get(key)
         return value if isinstance(value, str) and value else self._refuse(key, "a text", value)
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of strings, which may be empty."""
+        value = self.get(key)
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            self._refuse(key, "a list of texts", value)
+        return tuple(value)
+
+    def file_name(self, key: str) -> str:
+        """Return the name of a file inside the folder that the object describes."""
+        name = self.text(key)
+        if PurePosixPath(name).name != name or "\\" in name:
+            raise ConfigError(f"{self.where}: {key}: {name!r} is not a plain file name inside the bundle.")
+        return name
 
     def whole(self, key: str) -> int:
         """Return a whole number above 0."""

@@ -1,4 +1,4 @@
-"""ONNX graphs on onnxruntime's CPU provider, with buffers that are allocated once."""
+"""ONNX graphs on onnxruntime, with buffers that are allocated once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.errors import BackendError, ConfigError
+from lipforge.runtime.engine import check_array
 from lipforge.runtime.manifest import TensorEntry
+
+CPU_PROVIDER = "CPUExecutionProvider"
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -27,17 +30,21 @@ class OnnxEngine:
     Args:
         path: an ONNX file.
         threads: threads inside one run; 1 gives the steadiest times and leaves the other cores to other streams.
+        provider: onnxruntime's name of what computes; what it cannot do runs on the CPU.
 
     Raises:
         ConfigError: ``threads`` is below 1.
-        BackendError: onnxruntime cannot load the file.
+        BackendError: onnxruntime cannot load the file, or runs it on the CPU although another provider was asked for.
     """
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, path: Path, threads: int = 1, provider: str = CPU_PROVIDER) -> None:
         import onnxruntime as ort
 
         if threads < 1:
             raise ConfigError(f"threads is {threads}; allowed are 1 and more.")
+        if provider not in ort.get_available_providers():
+            available = ", ".join(ort.get_available_providers())
+            raise BackendError(f"the installed onnxruntime has no {provider}; it has {available}. Install its package.")
         self.path = path
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -45,9 +52,16 @@ class OnnxEngine:
         # Threads that spin while they wait would take the cores from decoding and encoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = ort.InferenceSession(str(path), options, providers=[provider])
         except Exception as error:  # onnxruntime's exceptions share no base class but this
             raise BackendError(f"{path}: onnxruntime cannot load it ({_first_line(error)}).") from error
+        # A provider whose libraries are missing is left out with no more than a line on stderr.
+        active = self._session.get_providers()
+        if active[0] != provider:
+            raise BackendError(
+                f"{path}: onnxruntime runs it on {active[0]} instead of {provider}: that provider could not start. "
+                "Check its driver and libraries with `lipforge doctor`, or choose another --backend."
+            )
         self.inputs = tuple(_entry(tensor) for tensor in self._session.get_inputs())
         self.outputs = tuple(_entry(tensor) for tensor in self._session.get_outputs())
 
@@ -69,7 +83,7 @@ class OnnxEngine:
             raise BackendError(f"{self.path}: the run failed ({_first_line(error)}).") from error
         return {entry.name: np.asarray(result) for entry, result in zip(self.outputs, results, strict=True)}
 
-    def bind(self, arrays: dict[str, NDArray[Any]]) -> BoundRun:
+    def bind(self, arrays: dict[str, NDArray[Any]]) -> BoundOnnxRun:
         """Return a run that reads its inputs from ``arrays`` and writes its outputs into ``arrays``, without copies.
 
         Args:
@@ -79,7 +93,7 @@ class OnnxEngine:
             ConfigError: an array is missing or does not fit the graph.
         """
         for entry in (*self.inputs, *self.outputs):
-            _check(entry, arrays.get(entry.name), self.path)
+            check_array(entry, arrays.get(entry.name), self.path)
         binding = self._session.io_binding()
         for entry in self.inputs:
             array = arrays[entry.name]
@@ -87,10 +101,14 @@ class OnnxEngine:
         for entry in self.outputs:
             array = arrays[entry.name]
             binding.bind_output(entry.name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
-        return BoundRun(self._session, binding, arrays, self.path)
+        return BoundOnnxRun(self._session, binding, arrays, self.path)
+
+    def close(self) -> None:
+        """Give the session back; the engine cannot run afterwards."""
+        self._session = None
 
 
-class BoundRun:
+class BoundOnnxRun:
     """A graph with fixed input and output arrays; made by ``OnnxEngine.bind``."""
 
     def __init__(self, session: Any, binding: Any, arrays: dict[str, NDArray[Any]], path: Path) -> None:
@@ -113,22 +131,6 @@ def _entry(tensor: Any) -> TensorEntry:
     # A graph names its axes of any length as it likes; the manifest calls them all "B".
     shape = tuple(size if isinstance(size, int) else "B" for size in tensor.shape)
     return TensorEntry(name=tensor.name, dtype=_DTYPES.get(tensor.type, tensor.type), shape=shape)
-
-
-def _check(entry: TensorEntry, array: NDArray[Any] | None, path: Path) -> None:
-    fits = (
-        array is not None
-        and array.flags.c_contiguous
-        and array.dtype.name == entry.dtype
-        and array.ndim == len(entry.shape)
-        and all(said in ("B", size) for said, size in zip(entry.shape, array.shape, strict=True))
-    )
-    if not fits:
-        given = "nothing" if array is None else f"{array.dtype.name}{array.shape}"
-        raise ConfigError(
-            f"{path}: {entry.name} wants contiguous {entry.dtype}{entry.shape}, {given} was given. "
-            "Does the bundle's manifest fit its graphs?"
-        )
 
 
 def _first_line(error: Exception) -> str:

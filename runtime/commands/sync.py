@@ -30,6 +30,13 @@ INTERRUPTED = 130
     help="H.264 quality; lower is better and larger.",
 )
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads inside a network.")
+@click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    help="What runs the networks: auto, onnxruntime (CPU), onnxruntime-cuda, onnxruntime-cann or acl (Ascend NPU). "
+    "One that is named never falls back to another.",
+)
 def sync(
     face: Path,
     audio: Path,
@@ -39,6 +46,7 @@ def sync(
     overwrite: bool,
     crf: int,
     threads: int,
+    backend: str,
 ) -> None:
     """Lip-sync the face in a video or image to a voice.
 
@@ -53,7 +61,9 @@ def sync(
 
     job = SyncJob(face, audio, output, keep_tail, overwrite, EncoderOptions(crf=crf), threads)
     with _interruptible(output):
-        bundle = Bundle.load(model or DEFAULT_BUNDLE)
+        bundle = Bundle.load(model or DEFAULT_BUNDLE, backend)
+        if bundle.manifest.ascend is not None:
+            _say(f"Running on {bundle.choice.backend}: {bundle.choice.reason}")
         with progress_shown("syncing") as show:
             report = run_sync(job, bundle, lambda progress: show(progress.frames, progress.expected_frames), _say)
     faceless = f", {report.faceless_frames} without a face passed through" if report.faceless_frames else ""
