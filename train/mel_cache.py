@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from lipforge.kernels.mel import VALUES_VERSION, log_mel
 from lipforge.kernels.spec import MelSpec
-from lipforge.runtime.wheel_assets import cache_dir
+from lipforge.kernels.cache_folder import cache_dir
 
 NAME = "lipforge-mel.npz"
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,7 @@ class SyncNetTask(Task):
         self._contrast = config.loss
         if config.loss.contrast > 0.0 and config.data.windows_a_clip == 1:
             raise ConfigError("loss.contrast needs data.windows_a_clip above 1: it chooses among a clip's windows.")
-        batches = {
+        batches: dict[str, Any] = {
             "windows_a_clip": config.data.windows_a_clip,
             "batch_size": config.loop.batch_size,
             "seed": config.loop.seed,
