@@ -23,7 +23,7 @@ KINDS = {
 
 
 def command_of(file: Path) -> str:
-    return file.stem.removesuffix("-tiny")
+    return file.stem.removesuffix("-tiny").removesuffix("-narrow")
 
 
 def kind_of(file: Path) -> type:
