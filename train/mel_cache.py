@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from lipforge.kernels.cache_folder import cache_dir
 from lipforge.kernels.mel import VALUES_VERSION, log_mel
 from lipforge.kernels.spec import MelSpec
-from lipforge.kernels.cache_folder import cache_dir
 
 NAME = "lipforge-mel.npz"
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)

@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from lipforge.kernels.errors import ConfigError, InputError
+from lipforge.kernels.spec import MelSpec
 from lipforge.preprocess.cli import preprocess
 from lipforge.preprocess.shards import shard_name
 from lipforge.runtime import wheel_assets
+from lipforge.train.face_clips import open_face_clips
 from lipforge.train.shards import open_dataset
 
 pytestmark = pytest.mark.network
@@ -34,7 +37,7 @@ def _synth(out: Path, *more: str) -> Result:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("synth") / "data set"
-    assert _synth(out, "--video").exit_code == 0
+    assert _synth(out, "--video", "--faces").exit_code == 0
     return out
 
 
@@ -52,6 +55,32 @@ def test_samples_hold_what_the_format_says(dataset: Path) -> None:
         assert all(0 <= start <= end <= 0.6 for _, start, end in meta["phonemes"])
         _check_pairs(files[".pairs.npz"])
         _check_video(files[".mp4"], files[".track.npz"], frames)
+
+
+def test_the_wav2lip_trainers_read_the_faces(dataset: Path) -> None:
+    faces = open_face_clips(dataset)
+    assert (len(faces.training), len(faces.held_out), faces.mel) == (2, 1, MelSpec())
+    for clip in (*faces.training, *faces.held_out):
+        assert clip.frames.tolist() == list(range(15))
+        assert clip.seconds == pytest.approx(0.6, abs=0.0126)
+        assert clip.read_mel(faces.mel).shape == (80, 1 + 9600 // 200)
+        assert clip.read_frames(0, 15, 96).std() > 10
+
+
+def test_faces_have_the_networks_frame_rate(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"--faces with --fps 30: the Wav2Lip networks are made for 25"):
+        _synth(tmp_path / "out", "--faces", "--fps", "30")
+    assert not (tmp_path / "out").exists()
+
+
+def test_options_younger_than_a_dataset_count_as_off(dataset: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    header = json.loads((dataset / "dataset.json").read_text())
+    del header["generator"]["faces"]
+    (old / "dataset.json").write_text(json.dumps(header))
+    with pytest.raises(InputError, match="faces was False, now True"):
+        _synth(old, "--video", "--faces")
 
 
 def _read(dataset: Path) -> dict[str, dict[str, bytes]]:
@@ -88,7 +117,7 @@ def test_starting_again_keeps_whole_shards_and_makes_the_missing_one_alike(datas
     first, second = dataset / shard_name(0), dataset / shard_name(1)
     made, stamp = _read(dataset), first.stat().st_mtime_ns
     second.unlink()
-    assert _synth(dataset, "--video").exit_code == 0
+    assert _synth(dataset, "--video", "--faces").exit_code == 0
     assert first.stat().st_mtime_ns == stamp
     for before, after in zip(made.values(), _read(dataset).values(), strict=True):
         assert before[".lips.npy"] == after[".lips.npy"]
@@ -109,15 +138,13 @@ def test_a_run_that_is_cut_short_leaves_a_dataset_of_its_whole_shards(
 
     with monkeypatch.context() as patched:
         patched.setattr("lipforge.preprocess.synth.dataset._workers", interrupted)
-        _synth(dataset, "--video")
+        _synth(dataset, "--video", "--faces")
     assert open_dataset(dataset).shards == ((shard_name(0), 2),)
     second.write_bytes(kept)
-    assert _synth(dataset, "--video").exit_code == 0
+    assert _synth(dataset, "--video", "--faces").exit_code == 0
     assert len(open_dataset(dataset).shards) == 2
 
 
 def test_other_options_do_not_mix_into_a_dataset(dataset: Path) -> None:
-    from lipforge.kernels.errors import InputError
-
     with pytest.raises(InputError, match=r"seed was 0, now 5.*Name another folder"):
-        _synth(dataset, "--video", "--seed", "5")
+        _synth(dataset, "--video", "--faces", "--seed", "5")

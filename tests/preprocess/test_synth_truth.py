@@ -8,6 +8,7 @@ import pytest
 
 from lipforge.kernels.spec import LipSpec
 from lipforge.preprocess.synth.expression import UNIT_INDEX, UNITS
+from lipforge.preprocess.synth.face_boxes import render_faces
 from lipforge.preprocess.synth.landmarks import average_lip_motion
 from lipforge.preprocess.synth.motion_truth import flow_between
 from lipforge.preprocess.synth.scene import Scene, Studio, crop_picture, relaxed_units
@@ -88,3 +89,16 @@ def test_lip_motion_is_linear_and_has_the_right_signs(studio: Studio) -> None:
     width = {name: float(np.diff(by_name[name][corners, 0])[0]) for name in ("mouthPucker", "mouthStretch")}
     assert width["mouthPucker"] < -2.0 < 2.0 < width["mouthStretch"]
     assert by_name["mouthPucker"][:, 2].mean() < 0, "puckered lips come towards the viewer"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_in_a_face_box_the_mouth_moves_in_the_lower_half(studio: Studio, seed: int) -> None:
+    mouths = np.stack([relaxed_units(), _units(jawOpen=0.6), _units(jawOpen=0.6)])
+    shut, opened, still = render_faces(studio, _scene(studio, seed), mouths, 25, np.random.default_rng(seed)).astype(
+        int
+    )
+    moved, unmoved = np.abs(opened - shut), np.abs(still - opened)  # the head sways from frame to frame in both
+    assert moved[48:].mean() > 1.5 * unmoved[48:].mean()
+    assert moved[:48].mean() < 1.3 * unmoved[:48].mean()
+    rows = (moved.sum((1, 2)) * np.arange(96)).sum() / moved.sum()
+    assert 55 < rows < 85, "about three quarters down"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from importlib import resources
 from pathlib import Path
 
@@ -23,7 +24,7 @@ KINDS = {
 
 
 def command_of(file: Path) -> str:
-    return file.stem.removesuffix("-tiny").removesuffix("-student")
+    return re.sub("-(tiny|student|narrow)$", "", file.stem)
 
 
 def kind_of(file: Path) -> type:
