@@ -21,19 +21,8 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 CHEAP = {("lipforge", "models", "list"), ("lipforge", "--help"), ("make",), ("make", "help")}
 """Commands that are also run: they are quick, and write nothing."""
 
-KNOWN_PROGRAMS = {
-    "lipforge",
-    "make",
-    "pip",
-    "python",
-    "python3",
-    "git",
-    "cd",
-    "source",
-    "pytest",
-    "npu-smi",
-    "torchrun",
-}
+KNOWN_PROGRAMS = {"lipforge", "make", "pip", "python", "python3", "git", "cd", "source", "pytest"}
+KNOWN_PROGRAMS |= {"npu-smi", "torchrun"}
 
 
 def shell_lines(document: Path) -> list[str]:
