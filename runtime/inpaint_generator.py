@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from lipforge.runtime.faces import Face
     from lipforge.runtime.picture import Picture
 
-FADE_SHARE = 1 / 12
-"""Rows above the half line, as a share of the side, over which the picture fades from the frame's to the drawn one.
-The network sees these rows, so both are nearly the same there."""
+BOX_FADE, CROP_FADE = (0.46, 0.6), (0.42, 0.5)
+"""From where to where, in shares of the side, the picture turns from the frame's into the drawn one.
+
+The network draws from half the height on. In a face box the lips begin at two thirds, so most of the nose can stay the
+frame's own and sharp; in a crop by ``CropSpec`` they lie at the half line, and all below it has to be the drawn one.
+"""
 
 SOLID_RADIUS, CORNER_POWER = 0.8, 4.0
 """Towards sides and chin the drawn part ends in a rounded rectangle (a superellipse of that power, radius 1 at the
@@ -49,7 +52,7 @@ class InpaintGenerator:
         self._net = bundle.engine("wav2lip", threads).bind(
             {"mel": self._mel, "face": self._cropped, "reference": self._cropped, "image": self._drawn}
         )
-        self._mask = mouth_mask(size)
+        self._mask = mouth_mask(size, CROP_FADE if box is None else BOX_FADE)
         self._scratch = PasteScratch()
         self.reset()
 
@@ -109,14 +112,19 @@ class InpaintGenerator:
         return transform
 
 
-def mouth_mask(size_px: int) -> NDArray[np.float32]:
-    """Return how much of the drawn face replaces the frame's: float32 (S, S) in [0, 1], 0 at the square's edges."""
+def mouth_mask(size_px: int, fade: tuple[float, float] = BOX_FADE) -> NDArray[np.float32]:
+    """Return how much of the drawn face replaces the frame's: float32 (S, S) in [0, 1], 0 at the square's edges.
+
+    Args:
+        size_px: S.
+        fade: rows between which it rises from 0 to 1, in shares of the side.
+    """
     at = (np.arange(size_px) + 0.5) / size_px
     across, down = np.abs(2.0 * at - 1.0)[None, :], np.maximum(0.0, 2.0 * at - 1.0)[:, None]
     radius = (across**CORNER_POWER + down**CORNER_POWER) ** (1.0 / CORNER_POWER)
     edge = 1.0 - 1.0 / size_px  # where the centres of the outermost pixels lie
     inside = _smooth((edge - radius) / (edge - SOLID_RADIUS))
-    below = _smooth((at - 0.5) / FADE_SHARE + 1.0)[:, None]
+    below = _smooth((at - fade[0]) / (fade[1] - fade[0]))[:, None]
     mask = np.asarray(inside * below, np.float32)
     mask[-1], mask[:, [0, -1]] = 0.0, 0.0  # exactly, whatever rounding says
     return mask

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from math import ceil, floor
 from pathlib import Path
 
 import av
@@ -17,7 +18,7 @@ from lipforge.kernels.mel import log_mel
 from lipforge.kernels.spec import FaceBoxSpec, MelChunkSpec, MelSpec
 from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.faces import Face
-from lipforge.runtime.inpaint_generator import InpaintGenerator, mouth_mask
+from lipforge.runtime.inpaint_generator import BOX_FADE, CROP_FADE, InpaintGenerator, mouth_mask
 from lipforge.runtime.media.video_writer import EncoderOptions
 from lipforge.runtime.session import OutputFrame, Session
 from lipforge.runtime.sync import SyncJob, sync
@@ -148,16 +149,16 @@ def test_a_network_that_draws_what_it_sees_changes_next_to_nothing(
 
 
 def test_the_mask_is_whole_at_the_mouth_and_nothing_at_the_edges() -> None:
-    for size in (48, 96, 192):
-        mask = mouth_mask(size)
+    for size, (start, end) in ((48, BOX_FADE), (96, BOX_FADE), (96, CROP_FADE), (192, CROP_FADE)):
+        mask = mouth_mask(size, (start, end))
         assert mask.shape == (size, size)
         assert mask.dtype == np.float32
         assert mask.min() == 0.0
         assert mask.max() == 1.0
         assert not mask[[0, -1]].any()
         assert not mask[:, [0, -1]].any()
-        assert (mask[size // 2 : round(0.8 * size), round(0.2 * size) : round(0.8 * size)] > 0.99).all()
-        assert not mask[: round(0.4 * size)].any()
+        assert (mask[ceil(end * size) : round(0.8 * size), round(0.2 * size) : round(0.8 * size)] > 0.99).all()
+        assert not mask[: floor(start * size)].any()
         assert np.array_equal(mask, mask[:, ::-1])
 
 
