@@ -57,7 +57,7 @@ def _rotation(angle: float) -> F64:
 
 
 class FaceMesh:
-    """Finds the landmarks of the face inside a region.
+    """Finds the landmarks of the face inside a region. It keeps the network's input, so not for two threads at once.
 
     Args:
         network: gives landmarks (1404 values in px of the region) and the logit of "this is a face".
