@@ -7,13 +7,16 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lipforge.kernels.cache_folder import CACHE_VARIABLE
 from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.machine_code import store
 from lipforge.kernels.machine_code.loader import function_from
 from lipforge.kernels.machine_code.store import NotStorableError
+
+if TYPE_CHECKING:
+    import logging
 
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -50,7 +53,7 @@ class Kernel:
                 try:
                     code = self._compile()
                 except NotStorableError as obstacle:
-                    _warn(f"{obstacle} It stays numba's own and is compiled by every process.")
+                    _log().warning("%s It stays numba's own and is compiled by every process.", obstacle)
                     return self.original()
                 store.save(self.name, code)  # where the folder is read-only the next process compiles again
             return function_from(code, self.name)
@@ -92,10 +95,11 @@ class Kernel:
     def _compile(self) -> bytes:
         from lipforge.kernels.machine_code.compiler import machine_code
 
+        _log().info("compiling %s for this CPU, once", self.name.rpartition("-")[0])
         return machine_code(self.original(), self.signature, self.name)
 
 
-def _warn(message: str) -> None:
-    import logging  # takes 5 ms, and hardly anybody is warned
+def _log() -> logging.Logger:
+    import logging  # here, because it takes 5 ms and a process that finds all its machine code logs nothing
 
-    logging.getLogger(__name__).warning(message)
+    return logging.getLogger(__name__)

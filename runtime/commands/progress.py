@@ -31,6 +31,20 @@ def progress_shown(title: str) -> Iterator[Show]:
         yield lambda done, total: bar.update(task, completed=done, total=max(done, total) if total else None)
 
 
+def announce_compiling() -> None:
+    """Say from now on when a kernel is compiled: it takes seconds, and happens once for each kind of CPU."""
+    import logging
+
+    class Echo(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            click.echo(f"lipforge: {record.getMessage()}", err=True)
+
+    logger = logging.getLogger("lipforge.kernels.machine_code")
+    if not logger.handlers:
+        logger.addHandler(Echo())
+        logger.setLevel(logging.INFO)
+
+
 class _PlainLines:
     """Writes a line for every tenth of the work."""
 

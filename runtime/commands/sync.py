@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lipforge.runtime.commands.progress import progress_shown
+from lipforge.runtime.commands.progress import announce_compiling, progress_shown
 
 INTERRUPTED = 130
 
@@ -59,6 +59,7 @@ def sync(
     from lipforge.runtime.sync import SyncJob
     from lipforge.runtime.sync import sync as run_sync
 
+    announce_compiling()
     job = SyncJob(face, audio, output, keep_tail, overwrite, EncoderOptions(crf=crf), threads)
     with _interruptible(output):
         bundle = Bundle.load(model or DEFAULT_BUNDLE, backend)
