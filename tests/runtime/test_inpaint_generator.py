@@ -20,6 +20,7 @@ from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.faces import Face
 from lipforge.runtime.inpaint_generator import BOX_FADE, CROP_FADE, InpaintGenerator, mouth_mask
 from lipforge.runtime.media.video_writer import EncoderOptions
+from lipforge.runtime.picture import Picture
 from lipforge.runtime.session import OutputFrame, Session
 from lipforge.runtime.sync import SyncJob, sync
 
@@ -81,7 +82,7 @@ def test_each_frame_is_driven_by_the_window_that_the_manifest_says(
     for index, frame in enumerate(run(bundle, tracker, scene, audio, 25)):
         first = 20 + MelChunkSpec(offset_frames=offset_frames).first_column(index, MelSpec(), 25.0)
         wanted = 30.0 * (padded[:, first : first + 16].mean() + 4.0)
-        face = tracker.track(scene(WIDTH, HEIGHT, index))
+        face = tracker.track(Picture.of(scene(WIDTH, HEIGHT, index)))
         x, y = np.round(face.landmarks[:, :2].mean(0) + np.array([0, 14])).astype(int)
         assert frame.stats.driven
         assert abs(float(frame.image[y, x, 1]) - wanted) <= 1.0, f"frame {index}"
@@ -130,10 +131,10 @@ def test_no_edge_shows_where_the_painted_part_ends(
     """Silence paints black; on its way to the frame's own grey at the sides and below the chin no pixel jumps."""
     grey = np.full((HEIGHT, WIDTH, 3), 120, np.uint8)
     generator = InpaintGenerator(inpaint_bundle())
-    face = tracker.track(scene(WIDTH, HEIGHT, 0))
+    face = tracker.track(Picture.of(scene(WIDTH, HEIGHT, 0)))
     out = grey.copy()
-    generator.prepare(out, face)
-    generator.render(np.full((80, 16), -4.0, np.float32), out)
+    generator.prepare(Picture.of(out), face)
+    generator.render(np.full((80, 16), -4.0, np.float32), Picture.of(out))
     assert out.min() == 0
     painted = out[80:, :, 0].astype(int)  # from below the line at which this network's own picture turns black
     assert max(np.abs(np.diff(painted, axis=axis)).max() for axis in (0, 1)) <= 40  # a hard edge is a step of 120
@@ -165,7 +166,7 @@ def test_the_mask_is_whole_at_the_mouth_and_nothing_at_the_edges() -> None:
 def test_rendering_needs_a_frame_and_forgets_on_reset(
     inpaint_bundle: MakeBundle, tracker: BoxedTracker, scene: Scene
 ) -> None:
-    generator, picture = InpaintGenerator(inpaint_bundle()), scene(WIDTH, HEIGHT, 0)
+    generator, picture = InpaintGenerator(inpaint_bundle()), Picture.of(scene(WIDTH, HEIGHT, 0))
     window = np.zeros((80, 16), np.float32)
     with pytest.raises(ConfigError, match="prepare"):
         generator.render(window, picture)
