@@ -1,15 +1,20 @@
-"""Stand-ins for Ascend's tools, for the tests of every folder: an ``acl`` module and an ``atc`` program."""
+"""What tests of more than one folder share: stand-ins for Ascend's ``acl`` and ``atc``, and golden weights."""
 
 from __future__ import annotations
 
 import sys
+import zlib
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    import torch
 
 FAKES = Path(__file__).parent / "fakes"
 
@@ -58,3 +63,31 @@ def atc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{FAKES / 'fake_atc.py'}' \"$@\"\n")
     program.chmod(0o755)
     return program
+
+
+def golden_tensor(key: str, shape: tuple[int, ...], gain: float) -> torch.Tensor:
+    """Make the weights that the golden outputs were computed with: a function of the key alone."""
+    import torch
+
+    random = np.random.default_rng(zlib.crc32(f"lipforge-golden-v1/{key}".encode()))
+    if key.endswith("num_batches_tracked"):
+        return torch.tensor(0)
+    if key.endswith("running_mean"):
+        values = random.normal(0, 0.1, shape)
+    elif key.endswith("running_var") or (len(shape) == 1 and key.endswith(".weight")):
+        values = random.uniform(0.5, 1.1, shape)
+    elif len(shape) == 1:
+        values = random.normal(0, 0.05, shape)
+    else:
+        values = random.normal(0, gain * np.sqrt(2 / np.prod(shape[1:])), shape)
+    return torch.from_numpy(values.astype(np.float32))
+
+
+@pytest.fixture(scope="session")
+def golden_weights() -> Callable[..., dict[str, torch.Tensor]]:
+    """Makes the weights for a network of any size: ``golden_weights(network, gain=0.55)``."""
+
+    def make(network: torch.nn.Module, gain: float = 0.55) -> dict[str, torch.Tensor]:
+        return {key: golden_tensor(key, tuple(value.shape), gain) for key, value in network.state_dict().items()}
+
+    return make

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -220,31 +219,17 @@ def test_bytes_may_differ_where_rounding_decides_and_not_more_often() -> None:
         compare("g", {"image": near}, {"image": truth}, {"image": 1.0})
 
 
-def golden_tensor(key: str, shape: tuple[int, ...], gain: float) -> torch.Tensor:
-    """The rule of tests/golden/README.md."""
-    random = np.random.default_rng(zlib.crc32(f"lipforge-golden-v1/{key}".encode()))
-    if key.endswith("num_batches_tracked"):
-        return torch.tensor(0)
-    if key.endswith("running_mean"):
-        values = random.normal(0, 0.1, shape)
-    elif key.endswith("running_var") or (len(shape) == 1 and key.endswith(".weight")):
-        values = random.uniform(0.5, 1.1, shape)
-    elif len(shape) == 1:
-        values = random.normal(0, 0.05, shape)
-    else:
-        values = random.normal(0, gain * np.sqrt(2 / np.prod(shape[1:])), shape)
-    return torch.from_numpy(values.astype(np.float32))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "gain"), [("wav2lip", 0.55), ("syncnet", 0.55), ("wav2lip-disc", 1.0)])
-def test_networks_of_the_published_size(kind: str, gain: float, new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
+def test_networks_of_the_published_size(
+    kind: str, gain: float, new_checkpoint: NewCheckpoint, golden_weights: Callable[..., Any], tmp_path: Path
+) -> None:
     """Golden weights -> checkpoint -> graph, within the stated bounds on every output."""
     with torch.device("meta"):
-        shapes = {key: tuple(value.shape) for key, value in build_network(kind, {}).state_dict().items()}
+        network = build_network(kind, {})
     template = load_checkpoint(new_checkpoint(tmp_path / "narrow", kind))
     header = {"kind": kind, "step": 1, "model": {}, "config": {}, "specs": template.specs, "dataset": template.dataset}
-    weights = {key: golden_tensor(key, shape, gain) for key, shape in shapes.items()}
+    weights = golden_weights(network, gain)
     manifest = export_bundle(
         ExportRequest([save_checkpoint(tmp_path / "run", header, weights, {})], tmp_path / "bundle")
     )

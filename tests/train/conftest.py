@@ -8,7 +8,6 @@ import json
 import sys
 import tarfile
 import wave
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +16,6 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
 
@@ -226,29 +224,3 @@ def published_shapes() -> dict[str, dict[str, list[int]]]:
     """Keys and shapes of the published networks by kind of checkpoint."""
     shapes = json.loads((GOLDEN / "wav2lip_state_dict_shapes.json").read_text())
     return {kind: shapes[name] for kind, name in PUBLISHED.items()}
-
-
-def golden_tensor(key: str, shape: tuple[int, ...], gain: float) -> torch.Tensor:
-    """Make the weights that the golden outputs were computed with: a function of the key alone."""
-    random = np.random.default_rng(zlib.crc32(f"lipforge-golden-v1/{key}".encode()))
-    if key.endswith("num_batches_tracked"):
-        return torch.tensor(0)
-    if key.endswith("running_mean"):
-        values = random.normal(0, 0.1, shape)
-    elif key.endswith("running_var") or (len(shape) == 1 and key.endswith(".weight")):
-        values = random.uniform(0.5, 1.1, shape)
-    elif len(shape) == 1:
-        values = random.normal(0, 0.05, shape)
-    else:
-        values = random.normal(0, gain * np.sqrt(2 / np.prod(shape[1:])), shape)
-    return torch.from_numpy(values.astype(np.float32))
-
-
-@pytest.fixture(scope="session")
-def golden_weights() -> Callable[..., dict[str, torch.Tensor]]:
-    """Makes the weights for a network of any size: ``golden_weights(network, gain=0.55)``."""
-
-    def make(network: torch.nn.Module, gain: float = 0.55) -> dict[str, torch.Tensor]:
-        return {key: golden_tensor(key, tuple(value.shape), gain) for key, value in network.state_dict().items()}
-
-    return make
