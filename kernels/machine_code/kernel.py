@@ -18,7 +18,7 @@ from lipforge.kernels.machine_code.store import NotStorableError
 if TYPE_CHECKING:
     import logging
 
-_ONE_AT_A_TIME = threading.Lock()
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @dataclass(frozen=True)
