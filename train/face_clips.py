@@ -9,9 +9,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from lipforge.kernels.spec import MelSpec
+from lipforge.kernels.spec import FaceBoxSpec, MelSpec
 
 FPS = 25.0
+DETECTED_BOX = FaceBoxSpec(pads_px=(0, 0, 0, 0))
+"""How the published preprocessing cuts faces out: as the detector has them."""
 
 
 class FaceClip(Protocol):
@@ -53,6 +55,7 @@ class FaceSet:
         skipped: how many clips were left out, by reason.
         fingerprint: changes when the lists or the shards change.
         notes: what the user should know, one line each.
+        face_box: how the faces were cut out.
     """
 
     root: Path
@@ -63,6 +66,7 @@ class FaceSet:
     fps: float = FPS
     mel: MelSpec = field(default_factory=MelSpec)
     notes: tuple[str, ...] = ()
+    face_box: FaceBoxSpec = DETECTED_BOX
 
     @property
     def samples(self) -> int:

@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.mel import VALUES_VERSION, log_mel
-from lipforge.kernels.spec import MelSpec
+from lipforge.kernels.spec import FaceBoxSpec, MelSpec
 from lipforge.train.clips import read_wave
-from lipforge.train.face_clips import FPS, FaceClip, FaceSet
+from lipforge.train.face_clips import DETECTED_BOX, FPS, FaceClip, FaceSet
 from lipforge.train.shards import read_header, wrong_header
 
 FACES, FRAMES, MEL, SOUND = ".faces.npy", ".frames.npy", ".mel.npy", ".wav"
@@ -84,6 +84,7 @@ class _Header:
     mel_version: int
     shards: tuple[tuple[str, int, str | None], ...]
     skipped: dict[str, int]
+    face_box: FaceBoxSpec = DETECTED_BOX
 
 
 def open_face_shards(root: Path, validation_share: float) -> FaceSet:
@@ -117,7 +118,7 @@ def open_face_shards(root: Path, validation_share: float) -> FaceSet:
         notes = (
             "the shards' mel spectrograms are of another version; they are made again in memory, pack to keep them",
         )
-    return FaceSet(root, training, held, header.skipped, fingerprint, FPS, header.mel, notes)
+    return FaceSet(root, training, held, header.skipped, fingerprint, FPS, header.mel, notes, header.face_box)
 
 
 def _parse(root: Path, values: dict[str, Any]) -> _Header:
@@ -133,7 +134,9 @@ def _parse(root: Path, values: dict[str, Any]) -> _Header:
                 raise ValueError(f"split {shard['split']!r}")
         shards = tuple((str(s["name"]), int(s["samples"]), s.get("split")) for s in values["shards"])
         mel = MelSpec.from_dict(values["mel"])
-        return _Header(root, int(values["faces"]["size_px"]), mel, int(values["mel_version"]), shards, dict(skipped))
+        box = FaceBoxSpec.from_dict(values["face_box"]) if "face_box" in values else DETECTED_BOX
+        size_px, version = int(values["faces"]["size_px"]), int(values["mel_version"])
+        return _Header(root, size_px, mel, version, shards, dict(skipped), box)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise wrong_header(root, error) from error
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lipforge.kernels.errors import ConfigError
-from lipforge.kernels.spec import FaceBoxSpec, MelChunkSpec, MelSpec
+from lipforge.kernels.spec import MelChunkSpec, MelSpec
 from lipforge.train.config import as_plain
 from lipforge.train.device import Device
 from lipforge.train.distillation import ADAPTERS, Distillation
@@ -57,7 +57,7 @@ class Wav2LipTask(Task):
     def __init__(self, dataset: FaceSet, config: Wav2LipConfig) -> None:
         self.dataset, self.loop, self.config = dataset, config.loop, as_plain(config)
         chunk = MelChunkSpec(offset_frames=config.data.mel_offset_frames)
-        self.specs = {"mel": dataset.mel, "mel_chunk": chunk, "face_box": FaceBoxSpec(SIZE_PX, pads_px=(0, 0, 0, 0))}
+        self.specs = {"mel": dataset.mel, "mel_chunk": chunk, "face_box": dataset.face_box}
         self.model_args = self.config["model"]
         self._sync_loss, expert_chunk = _read_expert(config, dataset.mel)
         if self._sync_loss is None:

@@ -26,6 +26,7 @@ from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
 from lipforge.preprocess.face_samples import faces_header
 from lipforge.preprocess.shards import read_description, shard_name, write_description, write_shard
 from lipforge.preprocess.synth.clip import ClipMaker, ClipOptions
+from lipforge.preprocess.synth.face_boxes import face_box
 from lipforge.preprocess.synth.head_data import F32, load_head_data
 from lipforge.preprocess.synth.speech import Speaker
 from lipforge.runtime import wheel_assets
@@ -98,7 +99,7 @@ def _describe(out: Path, options: DatasetOptions) -> None:
     shards = [{"name": shard_name(k), "samples": len(_clips_of(k, options))} for k in whole]
     specs = {"crop": CropSpec().to_dict(), "lips": LipSpec().to_dict(), "mel": MelSpec().to_dict()}
     if options.clip.faces:
-        specs |= faces_header()
+        specs |= faces_header() | {"face_box": face_box().to_dict()}
     write_description(out, {"generator": generator, "fps": options.clip.fps, **specs, "shards": shards})
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lipforge.kernels.spec import CropSpec, FaceBoxSpec
 from lipforge.preprocess.face_samples import FACE_PX
 from lipforge.preprocess.synth.camera import F64, head_sway
 from lipforge.preprocess.synth.head_data import F32
@@ -21,6 +22,14 @@ BOX_MIDDLE, BOX_WIDTH, BOX_HEIGHT = (48.0, 32.0), 76.0, 92.0
 RENDER_PX = 72
 # How much boxes differ, sd as shares of their side: from clip to clip in size and place, from frame to frame in place.
 SIZE_SD, PLACE_SD, TREMBLE_SD = 0.04, 0.015, 0.003
+
+
+def face_box() -> FaceBoxSpec:
+    """Return the box without its random differences, for whoever has to cut out faces as these are."""
+    half = np.array([BOX_WIDTH, BOX_HEIGHT]) / 2
+    edges = np.concatenate([np.array(BOX_MIDDLE) - half, np.array(BOX_MIDDLE) + half])
+    left, top, right, bottom = ((edges + 0.5) / CropSpec().size_px).tolist()
+    return FaceBoxSpec(FACE_PX, "alignment", (left, top, right, bottom), pads_px=(0, 0, 0, 0))
 
 
 def render_faces(studio: Studio, scene: Scene, units: F32, fps: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:

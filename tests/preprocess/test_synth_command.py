@@ -60,6 +60,8 @@ def test_samples_hold_what_the_format_says(dataset: Path) -> None:
 def test_the_wav2lip_trainers_read_the_faces(dataset: Path) -> None:
     faces = open_face_clips(dataset)
     assert (len(faces.training), len(faces.held_out), faces.mel) == (2, 1, MelSpec())
+    assert faces.face_box.anchor == "alignment"
+    np.testing.assert_allclose(faces.face_box.box, np.array([10.5, -13.5, 86.5, 78.5]) / 96)
     for clip in (*faces.training, *faces.held_out):
         assert clip.frames.tolist() == list(range(15))
         assert clip.seconds == pytest.approx(0.6, abs=0.0126)

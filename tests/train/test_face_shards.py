@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.kernels.mel import VALUES_VERSION
-from lipforge.kernels.spec import MelChunkSpec, MelSpec
+from lipforge.kernels.spec import FaceBoxSpec, MelChunkSpec, MelSpec
 from lipforge.preprocess.pack import PackOptions, pack
 from lipforge.preprocess.shards import write_shard
 from lipforge.train.checkpoint import load_checkpoint
@@ -161,6 +161,13 @@ def test_trainers_take_them(kind: str, packed_root: Path, frame_root: Path, tmp_
     for name, value in first.items():
         torch.testing.assert_close(value, second[name], atol=0.02, rtol=0.02)
     assert load_checkpoint(packed).dataset["samples"] == 8
+
+
+def test_packed_faces_are_cut_out_as_the_header_says(packed: Path) -> None:
+    assert open_face_clips(packed).face_box == FaceBoxSpec(pads_px=(0, 0, 0, 0))
+    other = FaceBoxSpec(anchor="alignment", box=(0.1, 0.2, 0.9, 0.8), pads_px=(1, 2, 3, 4))
+    change_header(packed, lambda header: header.update(face_box=other.to_dict()))
+    assert open_face_clips(packed).face_box == other
 
 
 def npy(array: np.ndarray) -> bytes:
