@@ -20,10 +20,11 @@ from lipforge.kernels.spec import MelChunkSpec, MelSpec
 from lipforge.train.checkpoint import load_checkpoint, load_training_state, save_checkpoint
 from lipforge.train.cli import train
 from lipforge.train.models.syncnet import SyncNet
+from lipforge.train.models.wav2lip import Wav2Lip
 
 CONFIGS = Path(str(resources.files("lipforge.train") / "configs"))
 SHIPPED = sorted(CONFIGS.glob("*.yaml"))
-SHORT = ["loop.steps=2", "loop.batch_size=2", "loop.warmup_steps=0", "loop.validate_every=0"]
+SHORT = ["loop.steps=2", "loop.batch_size=8", "loop.warmup_steps=0", "loop.validate_every=0"]
 PUBLISHED = {  # what each published trainer takes and does
     "syncnet": ("--data_root --checkpoint_dir --checkpoint_path", 64, 10_000, (0.9, 0.999)),
     "wav2lip": ("--data_root --checkpoint_dir --syncnet_checkpoint_path --checkpoint_path", 16, 3000, (0.9, 0.999)),
@@ -43,12 +44,20 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def expert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run folder with an untrained expert."""
-    sizes: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(CONFIGS / "syncnet-tiny.yaml"))["model"]  # type: ignore
-    run = tmp_path_factory.mktemp("expert")
-    specs = {"mel": MelSpec().to_dict(), "mel_chunk": MelChunkSpec().to_dict()}
-    header = {"kind": "syncnet", "step": 1, "model": sizes, "specs": specs, "config": {}, "dataset": {"fps": 25.0}}
-    save_checkpoint(run, header, SyncNet(**sizes).state_dict(), {})
+    return untrained("syncnet", SyncNet, MelChunkSpec(), tmp_path_factory.mktemp("expert"))
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untrained("wav2lip", Wav2Lip, MelChunkSpec(offset_frames=-1), tmp_path_factory.mktemp("teacher"))
+
+
+def untrained(kind: str, network: type[torch.nn.Module], chunk: MelChunkSpec, run: Path) -> Path:
+    """Return a run folder with an untrained network of the tiny configuration."""
+    sizes: dict[str, Any] = OmegaConf.to_container(OmegaConf.load(CONFIGS / f"{kind}-tiny.yaml"))["model"]  # type: ignore
+    specs = {"mel": MelSpec().to_dict(), "mel_chunk": chunk.to_dict()}
+    header = {"kind": kind, "step": 1, "model": sizes, "specs": specs, "config": {}, "dataset": {"fps": 25.0}}
+    save_checkpoint(run, header, network(**sizes).state_dict(), {})
     return run
 
 
@@ -74,7 +83,7 @@ def flat(values: Any) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_the_command_in_a_configuration_runs(
-    file: Path, data_root: Path, frame_root: Path, expert: Path, tmp_path: Path
+    file: Path, data_root: Path, frame_root: Path, expert: Path, teacher: Path, tmp_path: Path
 ) -> None:
     words = shlex.split(file.read_text().splitlines()[0].removeprefix("# lipforge train "))
     kind, options = words[0], dict(zip(words[1::2], words[2::2], strict=True))
@@ -83,6 +92,7 @@ def test_the_command_in_a_configuration_runs(
         "--data": data_root if options["--data"] == "data/synth" else frame_root,
         "--out": tmp_path / "run",
         "--syncnet-checkpoint-path": expert,
+        "--teacher": teacher,
     }
     given = [word for name in options for word in (name, str(stand_ins[name]))]
     call(kind, *given, "--config", str(file), *SHORT, *narrow(kind))

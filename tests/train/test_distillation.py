@@ -130,7 +130,7 @@ def test_terms_have_the_weights_of_the_configuration(frame_root: Path, teacher: 
     words += ["distillation.output=0.5", "distillation.features=2"]
     task = make_task(frame_root, teacher, *words)
     metrics = task.validate(task.networks["wav2lip"].eval(), open_device("cpu"))
-    assert set(metrics) == {"picture", "sync", "real_sync", "teacher", "sync_share"}
+    assert set(metrics) == {"picture", "sync", "real_sync", "mismatch_sync", "teacher", "sync_share"}
     student, own = list(task.losses(task.networks, task.batch(0)))
     parts = student.parts
     wanted = 0.75 * parts["picture"] + 0.25 * parts["sync"] + 0.5 * parts["to_teacher"] + 2 * parts["to_teacher_maps"]
