@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lipforge.kernels import catalogue
 from lipforge.kernels.machine_code import Kernel, store
 from lipforge.runtime.cli import main
+from lipforge.runtime.commands.progress import announce_compiling
 
 
 @pytest.fixture(autouse=True)
@@ -41,3 +45,18 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("Error: ")
     assert "Name another one in the environment variable LIPFORGE_CACHE." in last
+
+
+def test_compiling_is_announced_once(
+    one_kernel_and_no_cache: Kernel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("lipforge.kernels.machine_code")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "level", logging.NOTSET)
+    announce_compiling()
+    announce_compiling()
+    assert one_kernel_and_no_cache(np.zeros(1, np.float32)) == -1
+    expected = "lipforge: compiling mel.numba_emphasis.first_bad_sample for this CPU, once\n"
+    assert capsys.readouterr().err == expected
+    assert replace(one_kernel_and_no_cache)(np.zeros(1, np.float32)) == -1
+    assert capsys.readouterr().err == ""
