@@ -111,6 +111,22 @@ class Vector:
         """Return, for ``any_lane``, in which lanes the value is not this number."""
         return self.code.fcmp_unordered("!=", self.value, self._like(number))
 
+    def below(self, bound: Vector | int) -> Any:
+        """Return, for ``replaced``, in which lanes the int32 is smaller."""
+        return self.code.icmp_signed("<", self.value, self._like(bound))
+
+    def above(self, bound: Vector | int) -> Any:
+        """Return, for ``replaced``, in which lanes the int32 is larger."""
+        return self.code.icmp_signed(">", self.value, self._like(bound))
+
+    def replaced(self, condition: Any, substitute: Vector | float) -> Vector:
+        """Return the substitute where the condition holds, else the value."""
+        return self._new(self.code.select(condition, self._like(substitute), self.value))
+
+    def shifted_down(self, bits: int) -> Vector:
+        """Return int32 divided by 2**bits and rounded down, whatever the sign (``>>`` shifts zeros in)."""
+        return self._new(self.code.ashr(self.value, self._like(bits)))
+
     def lane(self, index: int) -> Any:
         """Return the scalar in one lane."""
         return self.code.extract_element(self.value, INT32(index))
@@ -179,6 +195,19 @@ def store(code: Any, value: Any, address: Any) -> None:
     code.store(value, code.inttoptr(address, value.type.as_pointer()), align=1)
 
 
+def _stack_bytes(typing_context: Any, count: Any) -> Any:
+    """Return the address of this many bytes (a constant) that live until the calling function returns."""
+    room = ir.ArrayType(BYTE, count.literal_value)
+
+    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
+        return code.ptrtoint(cgutils.alloca_once(code, room), INT64)
+
+    return types.intp(count), emit
+
+
+stack_bytes = cast(Callable[..., Any], numba.extending.intrinsic(prefer_literal=True)(_stack_bytes))
+
+
 @intrinsic
 def copy_bytes(typing_context: Any, destination: Any, source: Any, count: Any) -> Any:
     """Copy bytes from address to address; for the last, partly filled block of a row."""
@@ -189,3 +218,14 @@ def copy_bytes(typing_context: Any, destination: Any, source: Any, count: Any) -
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.intp), emit
+
+
+@intrinsic
+def clear_bytes(typing_context: Any, address: Any, count: Any) -> Any:
+    """Set bytes to 0."""
+
+    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
+        cgutils.memset(code, code.inttoptr(arguments[0], BYTE.as_pointer()), arguments[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), emit

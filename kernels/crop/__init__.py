@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.arrays import invert_affine, require_array, require_output, require_size
 from lipforge.kernels.crop.footprint import taps_per_axis
-from lipforge.kernels.crop.numba_crop import crop_rows
-from lipforge.kernels.crop.planes import Plane
+from lipforge.kernels.crop.layouts import pixels_layout, planes_layout
+from lipforge.kernels.crop.numba_crop import crop_bgr, crop_yuv
+from lipforge.kernels.crop.planes import described, with_neighbours
 from lipforge.kernels.yuv import I420Frame, Nv12Frame, YuvSpec
 
-__all__ = ["crop_face", "crop_face_i420", "crop_face_nv12"]
-
-# Which of the image's channels, and of 1, make the channels of the crop.
-FORWARDS = np.eye(3, 4)
-BACKWARDS = np.ascontiguousarray(FORWARDS[::-1])
+__all__ = ["crop_face", "crop_face_i420", "crop_face_nv12", "crop_face_planes"]
 
 
 def crop_face(
@@ -49,14 +47,8 @@ def crop_face(
         InputError: an argument has the wrong shape, dtype or layout, or the transform cannot be inverted.
     """
     require_array("image", image, np.uint8, ("H", "W", 3))
-    require_size("size_px", size_px)
-    if out is None:
-        out = np.empty((size_px, size_px, 3), np.uint8)
-    require_output("out", out, np.uint8, (size_px, size_px, 3))
-    _, inverse = invert_affine(transform)
-    taps = taps_per_axis(inverse)
-    plane = Plane.of(image, taps)
-    crop_rows(np.array([plane.arguments]), inverse, inverse, BACKWARDS if reverse_channels else FORWARDS, out)
+    out = _pixels(out, size_px)
+    _crop(image, transform, size_px, pixels_layout(out, reverse_channels))
     return out
 
 
@@ -86,7 +78,9 @@ def crop_face_i420(
     Raises:
         InputError: an argument has the wrong shape, dtype or layout, or the transform cannot be inverted.
     """
-    return _crop_yuv(frame.y, [frame.u, frame.v], frame.spec, transform, size_px, out, reverse_channels)
+    out = _pixels(out, size_px)
+    _crop(frame, transform, size_px, pixels_layout(out, reverse_channels))
+    return out
 
 
 def crop_face_nv12(
@@ -112,33 +106,76 @@ def crop_face_nv12(
     Raises:
         InputError: as ``crop_face_i420``.
     """
-    return _crop_yuv(frame.y, [frame.uv], frame.spec, transform, size_px, out, reverse_channels)
+    out = _pixels(out, size_px)
+    _crop(frame, transform, size_px, pixels_layout(out, reverse_channels))
+    return out
 
 
-def _crop_yuv(
-    luma: NDArray[np.uint8],
-    chroma: list[NDArray[np.uint8]],
-    spec: YuvSpec,
+def crop_face_planes(
+    source: NDArray[np.uint8] | I420Frame | Nv12Frame,
     transform: NDArray[np.floating],
     size_px: int,
-    out: NDArray[np.uint8] | None,
-    reverse_channels: bool,
-) -> NDArray[np.uint8]:
+    out: NDArray[Any] | None = None,
+    *,
+    as_float: bool = True,
+    reverse_channels: bool = False,
+) -> NDArray[Any]:
+    """Cut the crop square out as a network takes it: one plane per channel, without a second pass over the crop.
+
+    Args:
+        source: what ``crop_face`` (uint8 (H, W, 3)), ``crop_face_i420`` or ``crop_face_nv12`` takes.
+        transform: float32 or float64 (2, 3), image px to crop px.
+        size_px: S, width and height of the crop.
+        out: (3, S, S), C-contiguous, overwritten. A new array if None.
+        as_float: give float32, the uint8 level divided by 255.
+        reverse_channels: give RGB (of a BGR image); BGR otherwise.
+
+    Returns:
+        float32 (3, S, S) in [0, 1], or uint8.
+
+    Raises:
+        InputError: as ``crop_face``.
+    """
+    if not isinstance(source, I420Frame | Nv12Frame):
+        require_array("image", source, np.uint8, ("H", "W", 3))
+    require_size("size_px", size_px)
+    dtype: type[np.generic] = np.float32 if as_float else np.uint8
+    if out is None:
+        out = np.empty((3, size_px, size_px), dtype)
+    require_output("out", out, dtype, (3, size_px, size_px))
+    _crop(source, transform, size_px, planes_layout(out, reverse_channels))
+    return out
+
+
+def _pixels(out: NDArray[np.uint8] | None, size_px: int) -> NDArray[np.uint8]:
     require_size("size_px", size_px)
     if out is None:
         out = np.empty((size_px, size_px, 3), np.uint8)
     require_output("out", out, np.uint8, (size_px, size_px, 3))
-    forward, inverse = invert_affine(transform)
-    _, chroma_inverse = spec.chroma_transforms(forward)
-    taps, chroma_taps = taps_per_axis(inverse), taps_per_axis(chroma_inverse)
-    planes = [Plane.of(luma, taps), *(Plane.of(plane, chroma_taps) for plane in chroma)]
-    described = np.array([plane.arguments for plane in planes])
-    crop_rows(described, inverse, chroma_inverse, _yuv_mixing(spec, reverse_channels), out)
     return out
 
 
+def _crop(
+    source: NDArray[np.uint8] | I420Frame | Nv12Frame,
+    transform: NDArray[np.floating],
+    size_px: int,
+    output: tuple[int, int, int],
+) -> None:
+    forward, inverse = invert_affine(transform)
+    taps, path = taps_per_axis(inverse), tuple(inverse.ravel().tolist())
+    if not isinstance(source, I420Frame | Nv12Frame):
+        image = with_neighbours(source)
+        crop_bgr(described(image), path, taps, size_px, output)
+        return
+    chroma_inverse = source.spec.chroma_transforms(forward)[1]
+    chroma = (source.uv, source.uv) if isinstance(source, Nv12Frame) else (source.u, source.v)
+    luma, u, v = (with_neighbours(plane) for plane in (source.y, *chroma))
+    planes = described(luma) + described(u) + described(v)
+    all_taps, chroma_path = (taps, taps_per_axis(chroma_inverse)), tuple(chroma_inverse.ravel().tolist())
+    crop_yuv(planes, path, chroma_path, all_taps, _mixing(source.spec), size_px, output)
+
+
 @lru_cache
-def _yuv_mixing(spec: YuvSpec, reverse_channels: bool) -> NDArray[np.float64]:
-    """Return the matrix (3, 4) from Y, U, V and 1 to the channels of the crop."""
-    to_rgb = np.column_stack(spec.to_rgb())
-    return np.ascontiguousarray(to_rgb if reverse_channels else to_rgb[::-1])
+def _mixing(spec: YuvSpec) -> tuple[float, ...]:
+    """Return the matrix 3 x 4 from Y, U, V and 1 to blue, green and red, row by row."""
+    return tuple(np.column_stack(spec.to_rgb())[::-1].ravel().tolist())

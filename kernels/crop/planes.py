@@ -1,44 +1,39 @@
-"""Describes image planes to the crop kernel."""
+"""Describes image planes to the compiled crop, in plain numbers."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipforge.kernels.errors import InputError
 
-@dataclass(frozen=True)
-class Plane:
-    """An image plane that the kernel may load whole words from.
+LARGEST_PLANE_BYTES = 2**32 - 1  # byte offsets in a plane are 32-bit numbers
 
-    Attributes:
-        pixels: uint8 (H, W) or (H, W, channels), pixels of a row next to each other.
-        channels: bytes per pixel.
-        taps: samples per axis and crop px.
+
+def with_neighbours(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the plane, or a copy with its edge repeated if it is a single row or column.
+
+    Args:
+        plane: uint8 (H, W) or (H, W, channels).
+
+    Raises:
+        InputError: it is too large for the kernel.
     """
+    height, width = plane.shape[:2]
+    if height * plane.strides[0] > LARGEST_PLANE_BYTES:
+        raise InputError(
+            f"an image of {height} rows, {plane.strides[0]} bytes apart, is too large; pass less than 4 GiB."
+        )
+    if height > 1 and width > 1:
+        return plane
+    return np.pad(plane, [(0, int(height == 1)), (0, int(width == 1)), (0, 0)][: plane.ndim], "edge")
 
-    pixels: NDArray[np.uint8]
-    channels: int
-    taps: int
 
-    @classmethod
-    def of(cls, pixels: NDArray[np.uint8], taps: int) -> Plane:
-        """Describe a plane; one smaller than a word is copied to where a word can be loaded."""
-        channels = pixels.shape[2] if pixels.ndim == 3 else 1
-        if pixels.size < 8:
-            room = np.zeros(8 + pixels.size, np.uint8)
-            room[: pixels.size] = pixels.reshape(-1)
-            pixels = room[: pixels.size].reshape(pixels.shape)
-            # The words start at the plane's first byte; the spare bytes behind it make room for the last one.
-        return cls(pixels, channels, taps)
+def described(plane: NDArray[np.uint8]) -> tuple[int, int, int, int, int]:
+    """Return address, bytes from row to row, bytes from pixel to pixel, last column and last row.
 
-    @property
-    def arguments(self) -> tuple[int, ...]:
-        """Address, stride, last x, last y, limit, channels and taps, as ``crop_rows`` takes them."""
-        height, width = self.pixels.shape[:2]
-        stride = self.pixels.strides[0]
-        end = (height - 1) * stride + width * self.channels
-        word = 8 if self.channels == 3 else 4
-        limit = end if self.pixels.size < 8 else end - word
-        return self.pixels.ctypes.data, stride, width - 1, height - 1, limit, self.channels, self.taps
+    Args:
+        plane: uint8 (H, W) or (H, W, channels), pixels of a row next to each other; alive while the numbers are used.
+    """
+    height, width = plane.shape[:2]
+    return plane.ctypes.data, plane.strides[0], plane.strides[1], width - 1, height - 1
