@@ -218,14 +218,3 @@ def copy_bytes(typing_context: Any, destination: Any, source: Any, count: Any) -
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.intp), emit
-
-
-@intrinsic
-def clear_bytes(typing_context: Any, address: Any, count: Any) -> Any:
-    """Set bytes to 0."""
-
-    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        cgutils.memset(code, code.inttoptr(arguments[0], BYTE.as_pointer()), arguments[1], 0)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp), emit

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.arrays import invert_affine, require_array, require_output, require_size
-from lipforge.kernels.crop.footprint import taps_per_axis
-from lipforge.kernels.crop.layouts import pixels_layout, planes_layout
+from lipforge.kernels.arrays import inverse_path, require_array, require_output, require_size
+from lipforge.kernels.crop.layouts import BYTE_PLANES, FLOAT_PLANES, PIXELS
 from lipforge.kernels.crop.numba_crop import crop_bgr, crop_yuv
-from lipforge.kernels.crop.planes import described, with_neighbours
+from lipforge.kernels.crop.planes import described
+from lipforge.kernels.crop.scratch import CropScratch
+from lipforge.kernels.crop.vector_chroma import STEP
 from lipforge.kernels.yuv import I420Frame, Nv12Frame, YuvSpec
 
-__all__ = ["crop_face", "crop_face_i420", "crop_face_nv12", "crop_face_planes"]
+__all__ = ["CropScratch", "crop_face", "crop_face_i420", "crop_face_nv12", "crop_face_planes"]
 
 
 def crop_face(
@@ -48,7 +49,7 @@ def crop_face(
     """
     require_array("image", image, np.uint8, ("H", "W", 3))
     out = _pixels(out, size_px)
-    _crop(image, transform, size_px, pixels_layout(out, reverse_channels))
+    _crop(image, transform, size_px, out, PIXELS + reverse_channels, None)
     return out
 
 
@@ -59,6 +60,7 @@ def crop_face_i420(
     out: NDArray[np.uint8] | None = None,
     *,
     reverse_channels: bool = False,
+    scratch: CropScratch | None = None,
 ) -> NDArray[np.uint8]:
     """Cut the crop square out of the planes of a YUV 4:2:0 frame, as ``crop_face`` does from BGR.
 
@@ -71,6 +73,7 @@ def crop_face_i420(
         size_px: S, width and height of the crop.
         out: uint8 (S, S, 3), C-contiguous, overwritten. A new array if None.
         reverse_channels: give RGB; BGR otherwise.
+        scratch: working memory, kept by the caller between frames; new memory if None.
 
     Returns:
         uint8 (S, S, 3), the crop.
@@ -79,7 +82,7 @@ def crop_face_i420(
         InputError: an argument has the wrong shape, dtype or layout, or the transform cannot be inverted.
     """
     out = _pixels(out, size_px)
-    _crop(frame, transform, size_px, pixels_layout(out, reverse_channels))
+    _crop(frame, transform, size_px, out, PIXELS + reverse_channels, scratch)
     return out
 
 
@@ -90,6 +93,7 @@ def crop_face_nv12(
     out: NDArray[np.uint8] | None = None,
     *,
     reverse_channels: bool = False,
+    scratch: CropScratch | None = None,
 ) -> NDArray[np.uint8]:
     """As ``crop_face_i420``, from a frame with U and V in turns.
 
@@ -99,6 +103,7 @@ def crop_face_nv12(
         size_px: S, width and height of the crop.
         out: uint8 (S, S, 3), C-contiguous, overwritten. A new array if None.
         reverse_channels: give RGB; BGR otherwise.
+        scratch: as for ``crop_face_i420``.
 
     Returns:
         uint8 (S, S, 3), the crop.
@@ -107,7 +112,7 @@ def crop_face_nv12(
         InputError: as ``crop_face_i420``.
     """
     out = _pixels(out, size_px)
-    _crop(frame, transform, size_px, pixels_layout(out, reverse_channels))
+    _crop(frame, transform, size_px, out, PIXELS + reverse_channels, scratch)
     return out
 
 
@@ -119,6 +124,7 @@ def crop_face_planes(
     *,
     as_float: bool = True,
     reverse_channels: bool = False,
+    scratch: CropScratch | None = None,
 ) -> NDArray[Any]:
     """Cut the crop square out as a network takes it: one plane per channel, without a second pass over the crop.
 
@@ -129,6 +135,7 @@ def crop_face_planes(
         out: (3, S, S), C-contiguous, overwritten. A new array if None.
         as_float: give float32, the uint8 level divided by 255.
         reverse_channels: give RGB (of a BGR image); BGR otherwise.
+        scratch: as for ``crop_face_i420``; an image needs none.
 
     Returns:
         float32 (3, S, S) in [0, 1], or uint8.
@@ -143,7 +150,7 @@ def crop_face_planes(
     if out is None:
         out = np.empty((3, size_px, size_px), dtype)
     require_output("out", out, dtype, (3, size_px, size_px))
-    _crop(source, transform, size_px, planes_layout(out, reverse_channels))
+    _crop(source, transform, size_px, out, (FLOAT_PLANES if as_float else BYTE_PLANES) + reverse_channels, scratch)
     return out
 
 
@@ -159,20 +166,32 @@ def _crop(
     source: NDArray[np.uint8] | I420Frame | Nv12Frame,
     transform: NDArray[np.floating],
     size_px: int,
-    output: tuple[int, int, int],
+    out: NDArray[Any],
+    layout: int,
+    scratch: CropScratch | None,
 ) -> None:
-    forward, inverse = invert_affine(transform)
-    taps, path = taps_per_axis(inverse), tuple(inverse.ravel().tolist())
-    if not isinstance(source, I420Frame | Nv12Frame):
-        image = with_neighbours(source)
-        crop_bgr(described(image), path, taps, size_px, output)
+    path, target = inverse_path(transform), out.reshape(-1).view(np.uint8)
+    if isinstance(source, np.ndarray):
+        row, *numbers = described(source, 2)
+        crop_bgr(row, tuple(numbers), path, size_px, target, layout)
         return
-    chroma_inverse = source.spec.chroma_transforms(forward)[1]
-    chroma = (source.uv, source.uv) if isinstance(source, Nv12Frame) else (source.u, source.v)
-    luma, u, v = (with_neighbours(plane) for plane in (source.y, *chroma))
-    planes = described(luma) + described(u) + described(v)
-    all_taps, chroma_path = (taps, taps_per_axis(chroma_inverse)), tuple(chroma_inverse.ravel().tolist())
-    crop_yuv(planes, path, chroma_path, all_taps, _mixing(source.spec), size_px, output)
+    luma, *luma_numbers = described(source.y, 2)
+    if isinstance(source, Nv12Frame):
+        u, u_stride, *chroma_numbers = described(source.uv, STEP + 1)
+        v, v_stride = u, u_stride
+    else:
+        u, u_stride, *chroma_numbers = described(source.u, STEP + 1)
+        v, v_stride, *_ = described(source.v, STEP + 1)
+    numbers = (*luma_numbers, u_stride, v_stride, *chroma_numbers)
+    spec, scratch = source.spec, CropScratch() if scratch is None else scratch
+    while True:
+        records = scratch.record_buffer
+        needed = crop_yuv(
+            (luma, u, v), numbers, spec.chroma_offset, records, path, _mixing(spec), size_px, target, layout
+        )
+        if needed <= records.size:
+            return
+        scratch.grow(needed)
 
 
 @lru_cache

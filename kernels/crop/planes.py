@@ -10,30 +10,29 @@ from lipforge.kernels.errors import InputError
 LARGEST_PLANE_BYTES = 2**32 - 1  # byte offsets in a plane are 32-bit numbers
 
 
-def with_neighbours(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the plane, or a copy with its edge repeated if it is a single row or column.
+def described(plane: NDArray[np.uint8], columns: int) -> tuple[NDArray[np.uint8], int, int, int, int]:
+    """Return the first row and what leads from there to all other pixels.
+
+    A plane with a single row or too few columns is copied, with its edge repeated.
 
     Args:
-        plane: uint8 (H, W) or (H, W, channels).
+        plane: uint8 (H, W) or (H, W, channels), pixels of a row next to each other.
+        columns: how many the kernel needs at least.
+
+    Returns:
+        Bytes of the first row, uint8, 1-D; bytes from row to row, from pixel to pixel; last column, last row.
 
     Raises:
-        InputError: it is too large for the kernel.
+        InputError: the plane is too large for the kernel.
     """
     height, width = plane.shape[:2]
-    if height * plane.strides[0] > LARGEST_PLANE_BYTES:
-        raise InputError(
-            f"an image of {height} rows, {plane.strides[0]} bytes apart, is too large; pass less than 4 GiB."
-        )
-    if height > 1 and width > 1:
-        return plane
-    return np.pad(plane, [(0, int(height == 1)), (0, int(width == 1)), (0, 0)][: plane.ndim], "edge")
-
-
-def described(plane: NDArray[np.uint8]) -> tuple[int, int, int, int, int]:
-    """Return address, bytes from row to row, bytes from pixel to pixel, last column and last row.
-
-    Args:
-        plane: uint8 (H, W) or (H, W, channels), pixels of a row next to each other; alive while the numbers are used.
-    """
-    height, width = plane.shape[:2]
-    return plane.ctypes.data, plane.strides[0], plane.strides[1], width - 1, height - 1
+    stride = plane.strides[0]
+    if height * stride > LARGEST_PLANE_BYTES:
+        raise InputError(f"an image of {height} rows, {stride} bytes apart, is too large; pass one of less than 4 GiB.")
+    if height == 1 or width < columns:
+        missing = [(0, int(height == 1)), (0, max(0, columns - width)), (0, 0)]
+        return described(np.pad(plane, missing[: plane.ndim], "edge"), columns)
+    row = plane[0]
+    if plane.ndim == 2:
+        return row, stride, 1, width - 1, height - 1
+    return row.reshape(-1), stride, plane.shape[2], width - 1, height - 1

@@ -1,4 +1,4 @@
-"""Bilinear blending of bytes in 16-bit fixed point, added to sums; eight pixels at a time. See ``simd.fixed_point``.
+"""Bilinear blending of bytes in 16-bit fixed point, added to sums; eight pixels at a time. See ``simd.products``.
 
 Every function takes the address of an entry of ``vector_place`` and blends the four neighbours of its eight samples:
 
@@ -8,8 +8,8 @@ Every function takes the address of an entry of ``vector_place`` and blends the 
    (``CUT_LEVELS``), and exact for weights 0 and 2**15.
 2. across: left and right neighbour, next to each other, times their weights, which add up to 2**11. The result is the
    level times 2**18, exact, below 2**26 (``LEVEL_BITS``).
-3. The result, shifted down by ``shift`` bits, is added to int32 sums. ``sum_shift`` gives the least shift with which
-   n x n samples stay below 2**31: none up to n = 5.
+3. The result is shifted down and added to int32 sums. ``sum_shift`` gives the least shift with which n x n samples stay
+   below 2**31: none up to n = 5. The functions take this shift, and -1 to add to what is there or 0 to begin anew.
 
 With weights rounded to 2**-16 and 2**-12 the largest error of a sample is 255 * (2**-16 + 2**-12) + 2**-7 < 0.08 level.
 """
@@ -37,8 +37,9 @@ from lipforge.kernels.lanes import (
     splat,
     spread,
     store,
+    unpack,
 )
-from lipforge.kernels.simd.fixed_point import BYTES, SHORT, SHORTS, high_products, pair_products
+from lipforge.kernels.simd.products import BYTES, SHORT, SHORTS, high_products, pair_products
 
 LEVEL_BITS = 7 + ACROSS_BITS
 CUT_LEVELS = 1.0 / 128.0
@@ -55,12 +56,18 @@ def sum_shift(taps: int) -> int:
     return shift
 
 
+@compiled
+def adding(j: int, i: int) -> int:
+    """Return 0 for the first of a pixel's samples, which begins its sum, and -1 for the others."""
+    return -1 if j > 0 or i > 0 else 0
+
+
 # A 3-byte pixel and its right neighbour, as they lie in 8 bytes, turned into pairs of the upper halves of shorts.
 # Number 32 stands for a zero byte.
 _BGR_PAIRS = [32, 0, 32, 3, 32, 1, 32, 4, 32, 2, 32, 5, 32, 32, 32, 32]
 
 
-def _add_bgr(code: Any, sums: Any, entry: Any, plane: tuple[Any, Any], shift: Any, at_end: bool) -> None:
+def _add_bgr(code: Any, sums: Any, entry: Any, plane: tuple[Any, Any], options: tuple[Any, Any], at_end: bool) -> None:
     offsets, across, down = load_entry(code, entry)
     order = [32 if i == 32 else i + 16 * half for half in (0, 1) for i in _BGR_PAIRS]
     zeros = ir.Constant(BYTES, [0] * (4 * LANES))
@@ -73,7 +80,7 @@ def _add_bgr(code: Any, sums: Any, entry: Any, plane: tuple[Any, Any], shift: An
             rows.append(code.bitcast(shuffle(code, code.bitcast(halves, BYTES), zeros, order), SHORTS))
         weights = [code.bitcast(shuffle(code, value, value, both), SHORTS) for value in (across.value, down.value)]
         blended = pair_products(code, _blend_rows(code, rows, weights[1]), weights[0])
-        _add(code, code.add(sums, INT64(4 * LANES * k)), blended, shift)
+        _add(code, code.add(sums, INT64(4 * LANES * k)), blended, options)
 
 
 def _load_six(code: Any, address: Any, at_end: bool) -> Any:
@@ -84,46 +91,43 @@ def _load_six(code: Any, address: Any, at_end: bool) -> Any:
     return code.or_(code.zext(load(code, INT32, address), INT64), code.shl(high, INT64(32)))
 
 
-def _add_single(code: Any, sums: Any, entry: Any, plane: tuple[Any, Any], shift: Any) -> None:
+def _add_single(code: Any, sums: Any, entry: Any, plane: tuple[Any, Any], options: tuple[Any, Any]) -> None:
     offsets, across, down = load_entry(code, entry)
+    eight = ir.Constant(SHORTS, [8] * (2 * LANES))
     rows = []
     for address in (plane[0], code.add(*plane)):
-        pairs = code.bitcast(_collect(code, SHORT, address, offsets), ir.VectorType(BYTE, 2 * LANES))
-        rows.append(_shifted(code, code.zext(pairs, SHORTS)))
+        rows.append(code.shl(code.zext(_collect(code, address, offsets), SHORTS), eight))
     blended = _blend_rows(code, rows, code.bitcast(down.value, SHORTS))
-    _add(code, sums, pair_products(code, blended, code.bitcast(across.value, SHORTS)), shift)
+    _add(code, sums, pair_products(code, blended, code.bitcast(across.value, SHORTS)), options)
 
 
-def _add_pairs(code: Any, sums: Any, entry: Any, plane: tuple[Any, Any], shift: Any) -> None:
+def _add_records(code: Any, sums: Any, entry: Any, plane: tuple[Any, Any], options: tuple[Any, Any]) -> None:
     offsets, across, down = load_entry(code, entry)
-    words = [code.bitcast(_collect(code, INT32, address, offsets), SHORTS) for address in (plane[0], code.add(*plane))]
-    first = [_shifted(code, word) for word in words]
-    second = [code.and_(word, ir.Constant(SHORTS, [0xFF00] * (2 * LANES))) for word in words]
-    for i, rows in enumerate((first, second)):
-        blended = _blend_rows(code, rows, code.bitcast(down.value, SHORTS))
-        summed = pair_products(code, blended, code.bitcast(across.value, SHORTS))
-        _add(code, code.add(sums, INT64(PLANE_SUMS_BYTES * i)), summed, shift)
+    zeros = ir.Constant(BYTES, [0] * (4 * LANES))
+    spread_bytes = [value for half in (0, 1) for i in range(8) for value in (32, i + 16 * half)]
+    parts = []
+    for k in (0, 2):  # pixels k, k + 1 in the lower half of the registers, k + 4, k + 5 in the upper
+        shorts = []
+        for i in (k, k + 1):
+            words = [load(code, INT64, code.add(plane[0], offsets[j])) for j in (i, i + 4)]
+            halves = shuffle(code, *(splat(code, word, 4) for word in words), [0, 1, 6, 7])
+            shorts.append(shuffle(code, code.bitcast(halves, BYTES), zeros, spread_bytes))
+        quarters = [code.bitcast(value, ir.VectorType(INT64, LANES // 2)) for value in shorts]
+        rows = [code.bitcast(shuffle(code, *quarters, lanes), SHORTS) for lanes in ([0, 4, 2, 6], [1, 5, 3, 7])]
+        both = [k, k, k + 1, k + 1, k + 4, k + 4, k + 5, k + 5]
+        weights = [code.bitcast(shuffle(code, value, value, both), SHORTS) for value in (across.value, down.value)]
+        parts.append(pair_products(code, _blend_rows(code, rows, weights[1]), weights[0]))
+    for i in (0, 1):
+        channel = shuffle(code, *parts, [i, i + 2, i + 8, i + 10, i + 4, i + 6, i + 12, i + 14])
+        _add(code, code.add(sums, INT64(PLANE_SUMS_BYTES * i)), channel, options)
 
 
-def _collect(code: Any, kind: Any, address: Any, offsets: list[Any]) -> Any:
-    """Return SHORTS or half of it: one integer of 16 or 32 bits from each of eight places.
-
-    They are put together in 64-bit integers, because inserting numbers into a vector one by one is slow on many
-    processors.
-    """
-    each = 64 // kind.width
-    words = ir.Constant(ir.VectorType(INT64, LANES // each), ir.Undefined)
-    for k in range(LANES // each):
-        word = None
-        for i in range(each):
-            part = code.zext(load(code, kind, code.add(address, offsets[each * k + i])), INT64)
-            word = part if word is None else code.or_(word, code.shl(part, INT64(i * kind.width)))
-        words = code.insert_element(words, word, INT32(k))
-    return words
-
-
-def _shifted(code: Any, shorts: Any) -> Any:
-    return code.shl(shorts, ir.Constant(SHORTS, [8] * (2 * LANES)))
+def _collect(code: Any, address: Any, offsets: list[Any]) -> Any:
+    """Return 16 bytes: a pixel and its right neighbour from each of eight places."""
+    pairs = ir.Constant(ir.VectorType(SHORT, LANES), ir.Undefined)
+    for i, offset in enumerate(offsets):
+        pairs = code.insert_element(pairs, load(code, SHORT, code.add(address, offset)), INT32(i))
+    return code.bitcast(pairs, ir.VectorType(BYTE, 2 * LANES))
 
 
 def _blend_rows(code: Any, rows: list[Any], lower: Any) -> Any:
@@ -132,40 +136,41 @@ def _blend_rows(code: Any, rows: list[Any], lower: Any) -> Any:
     return code.add(high_products(code, rows[0], upper), high_products(code, rows[1], lower))
 
 
-def _add(code: Any, address: Any, blended: Any, shift: Any) -> None:
+def _add(code: Any, address: Any, blended: Any, options: tuple[Any, Any]) -> None:
     """Step 3 above."""
-    addend = Vector(code, blended) >> spread(code, shift)
-    store(code, (Vector(code, load(code, INTS, address)) + addend).value, address)
+    shift, kept = options
+    before = Vector(code, load(code, INTS, address)) & spread(code, kept)
+    store(code, (before + (Vector(code, blended) >> spread(code, shift))).value, address)
 
 
 def _emitter(add: Callable[..., None], *fixed: Any) -> Callable[[Any, Any, Any, Any], Any]:
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        sums, entry, image, stride, shift = arguments
-        add(code, sums, entry, (image, stride), shift, *fixed)
+        sums, entry, image, stride, options = arguments
+        add(code, sums, entry, (image, stride), tuple(unpack(code, options)), *fixed)
         return context.get_dummy_value()
 
     return emit
 
 
 @intrinsic
-def add_bgr(typing_context: Any, sums: Any, entry: Any, image: Any, stride: Any, shift: Any) -> Any:
+def add_bgr(typing_context: Any, sums: Any, entry: Any, image: Any, stride: Any, options: Any) -> Any:
     """Add samples of 3-byte pixels to ``PIXEL_SUMS_BYTES``; loads 8 bytes at each pixel, so 2 behind its neighbour."""
-    return types.void(*[types.intp] * 5), _emitter(_add_bgr, False)
+    return types.void(*[types.intp] * 4, options), _emitter(_add_bgr, False)
 
 
 @intrinsic
-def add_bgr_at_end(typing_context: Any, sums: Any, entry: Any, image: Any, stride: Any, shift: Any) -> Any:
+def add_bgr_at_end(typing_context: Any, sums: Any, entry: Any, image: Any, stride: Any, options: Any) -> Any:
     """Do the same without touching a byte behind the neighbour."""
-    return types.void(*[types.intp] * 5), _emitter(_add_bgr, True)
+    return types.void(*[types.intp] * 4, options), _emitter(_add_bgr, True)
 
 
 @intrinsic
-def add_pairs(typing_context: Any, sums: Any, entry: Any, image: Any, stride: Any, shift: Any) -> Any:
-    """Add samples of 2-byte pixels to two times ``PLANE_SUMS_BYTES``, first and second bytes."""
-    return types.void(*[types.intp] * 5), _emitter(_add_pairs)
+def add_records(typing_context: Any, sums: Any, entry: Any, records: Any, stride: Any, options: Any) -> Any:
+    """Add samples of ``vector_chroma`` records to two times ``PLANE_SUMS_BYTES``, U and V; ``stride`` is not used."""
+    return types.void(*[types.intp] * 4, options), _emitter(_add_records)
 
 
 @intrinsic
-def add_single(typing_context: Any, sums: Any, entry: Any, image: Any, stride: Any, shift: Any) -> Any:
+def add_single(typing_context: Any, sums: Any, entry: Any, image: Any, stride: Any, options: Any) -> Any:
     """Add samples of 1-byte pixels to ``PLANE_SUMS_BYTES``."""
-    return types.void(*[types.intp] * 5), _emitter(_add_single)
+    return types.void(*[types.intp] * 4, options), _emitter(_add_single)

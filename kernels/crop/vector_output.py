@@ -1,6 +1,6 @@
 """From sums of samples to what the caller asked for, eight pixels at a time.
 
-In between stand eight *words*, uint32 with blue, green and red in bytes 0, 1 and 2.
+In between stand eight *words* in a register, with blue, green, red and a meaningless number in bytes 0 to 3.
 """
 
 from __future__ import annotations
@@ -11,35 +11,40 @@ from llvmlite import ir
 from numba.core import types
 
 from lipforge.kernels.bilinear import byte_of
+from lipforge.kernels.crop.layouts import BYTE_PLANES, FLOAT_PLANES, PIXELS
 from lipforge.kernels.crop.vector_blend import PLANE_SUMS_BYTES
-from lipforge.kernels.lanes import INT64, INTS, LANES, Vector, intrinsic, load, shuffle, spread, store, unpack
-from lipforge.kernels.simd.fixed_point import BYTES, narrow
-
-WORDS_BYTES = 4 * LANES
+from lipforge.kernels.lanes import FLOATS, INT64, INTS, LANES, Vector, intrinsic, load, shuffle, spread, store, unpack
+from lipforge.kernels.simd.products import narrow
 
 
 @intrinsic
-def words_of_pixels(typing_context: Any, sums: Any, words: Any, scale: Any, half: Any) -> Any:
-    """Round sums * scale + half (float32) of four numbers a pixel down to bytes."""
+def write_mean(typing_context: Any, sums: Any, output: Any, scale: Any, half: Any) -> Any:
+    """Write eight pixels, sums * scale + half (float32) rounded down, from sums of four numbers a pixel.
+
+    ``output`` is the address of the first pixel, its layout (see ``layouts``) and the bytes from plane to plane.
+    """
 
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        sums, words, scale, half = arguments
+        sums, output, scale, half = arguments
         levels = []
         for k in range(LANES // 2):
             total = Vector(code, load(code, INTS, code.add(sums, INT64(4 * LANES * k)))).to_floats()
             levels.append(total.times_plus(spread(code, scale), spread(code, half)).to_ints().value)
-        store(code, narrow(code, levels), words)
+        _write(code, narrow(code, levels), *unpack(code, output))
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, types.float32, types.float32), emit
+    return types.void(types.intp, output, types.float32, types.float32), emit
 
 
 @intrinsic
-def words_of_planes(typing_context: Any, sums: Any, words: Any, mixing: Any) -> Any:
-    """Mix three sums a pixel, with a row (4 float32) of the 3 x 4 ``mixing`` for each colour, clip and round down."""
+def write_mixed(typing_context: Any, sums: Any, output: Any, mixing: Any) -> Any:
+    """Write eight pixels from three sums each: colours are sums with a row (4 float32) of the 3 x 4 ``mixing``.
+
+    They are clipped and rounded down. ``output`` is as in ``write_mean``.
+    """
 
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        sums, words, mixing = arguments
+        sums, output, mixing = arguments
         totals = [
             Vector(code, load(code, INTS, code.add(sums, INT64(PLANE_SUMS_BYTES * i)))).to_floats() for i in range(3)
         ]
@@ -51,65 +56,37 @@ def words_of_planes(typing_context: Any, sums: Any, words: Any, mixing: Any) -> 
             levels.append(value.to_ints().value)
         planes = narrow(code, [*levels, ir.Constant(INTS, [0] * LANES)])
         order = [16 * half + 4 * k + i for half in (0, 1) for i in range(4) for k in range(4)]
-        store(code, shuffle(code, planes, planes, order), words)
+        _write(code, shuffle(code, planes, planes, order), *unpack(code, output))
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, mixing), emit
+    return types.void(types.intp, output, mixing), emit
 
 
-def _write_interleaved(code: Any, words: Any, target: Any, order: tuple[int, int, int]) -> None:
-    pixels = load(code, BYTES, words)
-    store(code, shuffle(code, pixels, pixels, [4 * i + k for i in range(LANES) for k in order]), target)
+def _write(code: Any, words: Any, target: Any, layout: Any, plane_step: Any) -> None:
+    """Write eight words in whatever layout; the branches always go the same way within a crop."""
+    for this, write in (
+        (PIXELS, lambda: _write_pixels(code, words, target, (0, 1, 2))),
+        (PIXELS + 1, lambda: _write_pixels(code, words, target, (2, 1, 0))),
+        (BYTE_PLANES, lambda: _write_bytes(code, words, target, plane_step)),
+        (FLOAT_PLANES, lambda: _write_floats(code, words, target, plane_step)),
+    ):
+        with code.if_then(code.icmp_signed("==", layout, INT64(this))):
+            write()
 
 
-@intrinsic
-def write_pixels(typing_context: Any, words: Any, target: Any) -> Any:
-    """Write 24 bytes: blue, green and red of each pixel."""
-
-    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        _write_interleaved(code, *arguments, (0, 1, 2))
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp), emit
+def _write_pixels(code: Any, words: Any, target: Any, order: tuple[int, int, int]) -> None:
+    store(code, shuffle(code, words, words, [4 * i + k for i in range(LANES) for k in order]), target)
 
 
-@intrinsic
-def write_pixels_reversed(typing_context: Any, words: Any, target: Any) -> Any:
-    """Write 24 bytes: red, green and blue of each pixel."""
-
-    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        _write_interleaved(code, *arguments, (2, 1, 0))
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp), emit
+def _write_bytes(code: Any, words: Any, target: Any, plane_step: Any) -> None:
+    for k in range(3):
+        store(code, shuffle(code, words, words, [4 * i + k for i in range(LANES)]), target)
+        target = code.add(target, plane_step)
 
 
-@intrinsic
-def write_plane_bytes(typing_context: Any, words: Any, target: Any, plane_step: Any) -> Any:
-    """Write 8 bytes to each of three planes, ``plane_step`` bytes apart."""
-
-    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        words, target, plane_step = arguments
-        pixels = load(code, BYTES, words)
-        for k in range(3):
-            store(code, shuffle(code, pixels, pixels, [4 * i + k for i in range(LANES)]), target)
-            target = code.add(target, plane_step)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp), emit
-
-
-@intrinsic
-def write_plane_floats(typing_context: Any, words: Any, target: Any, plane_step: Any) -> Any:
-    """Write 8 float32, levels divided by 255, to each of three planes, ``plane_step`` bytes apart."""
-
-    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        words, target, plane_step = arguments
-        pixels = Vector(code, load(code, INTS, words))
-        full = ir.Constant(pixels.to_floats().value.type, [255.0] * LANES)
-        for k in range(3):
-            store(code, code.fdiv(byte_of(pixels, k).value, full), target)
-            target = code.add(target, plane_step)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.intp, types.intp), emit
+def _write_floats(code: Any, words: Any, target: Any, plane_step: Any) -> None:
+    full = ir.Constant(FLOATS, [255.0] * LANES)
+    for k in range(3):
+        level = byte_of(Vector(code, code.bitcast(words, INTS)), k)
+        store(code, code.fdiv(level.value, full), target)
+        target = code.add(target, plane_step)

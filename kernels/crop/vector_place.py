@@ -7,6 +7,10 @@ The table has one entry of ``ENTRY_BYTES`` for eight pixels: their byte offsets 
 across (two 16-bit numbers: left, right) and their weights down (the lower row's, twice). A sample on or beyond the last
 column is the right neighbour of the last but one, with full weight; likewise below. So every sample has four
 neighbours inside the plane, whatever the transform, and nothing that is loaded needs a check.
+
+A position is int64 in units of 2**-32 px. Within a run it is int32 in units of 2**-21 px, relative to the whole pixel
+where the run starts: that fits for runs that span less than 1024 px (1024 * 2**21 = 2**31), to which their length is
+cut. The end of a run is off by at most 128 * 2**-22 px.
 """
 
 from __future__ import annotations
@@ -29,66 +33,138 @@ TABLE_BYTES = RUN // LANES * ENTRY_BYTES
 ACROSS_BITS, DOWN_BITS = 11, 15
 ACROSS_FULL, DOWN_FULL = 1 << ACROSS_BITS, 1 << DOWN_BITS
 
-# Positions are int64 in 2**-32 px. Within eight pixels they are int32 in 2**-20 px, relative to a whole pixel: with
-# steps below 128 px that fits (8 * 128 * 2**20 = 2**30), and 7 steps are off by at most 7 * 2**-21 px.
-FIXED_BITS, LANE_BITS = 32, 20
-FIXED_ONE = float(1 << FIXED_BITS)
-LARGEST_STEP_PX = 127.0
+FIXED_BITS, LANE_BITS = 32, 21
+ONE_PX = 1 << FIXED_BITS
+FARTHEST_IN_RUN_PX = 1016.0
+LARGEST_STEP_PX = FARTHEST_IN_RUN_PX / LANES
 FARTHEST_PX = 2.0**29
 
 
 @compiled
-def place_run(table: int, blocks: int, plane: Any, path: Any, crop_x: float, crop_y: float) -> Any:
+def fixed_path(path: Any, taps: int) -> Any:
+    """Return a transform from crop px to plane px in fixed point.
+
+    Args:
+        path: six float64, row by row.
+        taps: samples per axis and crop px.
+
+    Returns:
+        Ten int64: position of the first sample, way from pixel to pixel in a row, from row to row, from sample to
+        sample in a row, and from one row of samples to the next; x and y of each.
+    """
+    first = 0.5 / taps - 0.5  # sample i sits in the middle of the i-th of `taps` equal parts of the pixel
+    x, y = path[0] * first + (path[1] * first + path[2]), path[3] * first + (path[4] * first + path[5])
+    return (
+        # Half of a weight's unit is added here, once, so that cutting positions off later rounds them.
+        _fixed(x) + (ONE_PX >> (ACROSS_BITS + 1)),
+        _fixed(y) + (ONE_PX >> (DOWN_BITS + 1)),
+        _fixed(path[0]),
+        _fixed(path[3]),
+        _fixed(path[1]),
+        _fixed(path[4]),
+        _fixed(path[0] / taps),
+        _fixed(path[3] / taps),
+        _fixed(path[1] / taps),
+        _fixed(path[4] / taps),
+    )
+
+
+@compiled
+def _fixed(px: float) -> int:
+    return math.floor(min(max(px, -FARTHEST_PX), FARTHEST_PX) * ONE_PX + 0.5)
+
+
+@compiled
+def fits_fixed_path(path: Any, size_px: int) -> bool:
+    """Return whether no position of a crop is too far away for ``fixed_path``, and no step too long."""
+    end = float(size_px + RUN)
+    x = abs(path[2]) + end * (abs(path[0]) + abs(path[1]))
+    y = abs(path[5]) + end * (abs(path[3]) + abs(path[4]))
+    return max(x, y) < FARTHEST_PX and max(abs(path[0]), abs(path[3])) < LARGEST_STEP_PX
+
+
+@compiled
+def position_of(fixed: Any, row: int, column: int, j: int, i: int) -> Any:
+    """Return x and y of sample i in row j of samples of a crop pixel, in 2**-32 px."""
+    return (
+        fixed[0] + column * fixed[2] + row * fixed[4] + i * fixed[6] + j * fixed[8],
+        fixed[1] + column * fixed[3] + row * fixed[5] + i * fixed[7] + j * fixed[9],
+    )
+
+
+@compiled
+def longest_run(path: Any) -> int:
+    """Return how many pixels a run may have: a multiple of eight."""
+    step = max(abs(path[0]), abs(path[3]), 1e-3)
+    return max(min(RUN, int(FARTHEST_IN_RUN_PX / step) // LANES * LANES), LANES)
+
+
+@compiled
+def place_run(table: int, blocks: int, numbers: Any, x: int, y: int, step_x: int, step_y: int) -> bool:
     """Fill the first entries of a table.
 
     Args:
         table: address.
         blocks: how many entries.
-        plane: address, bytes from row to row, bytes from pixel to pixel, last column, last row.
-        path: inverse transform, crop px to plane px, row by row.
-        crop_x: of the first sample, in crop px; the others follow 1 px apart.
-        crop_y: of all samples.
+        numbers: bytes from row to row, bytes from pixel to pixel, last column, last row of the plane.
+        x: position of the first sample, in 2**-32 px.
+        y: likewise.
+        step_x: way to the next pixel's sample, in 2**-32 px.
+        step_y: likewise.
 
     Returns:
         Whether a sample may have the plane's last pixel among its neighbours.
     """
-    _, stride, pixel, last_x, last_y = plane
-    x, y = path[0] * crop_x + (path[1] * crop_y + path[2]), path[3] * crop_x + (path[4] * crop_y + path[5])
-    end_x, end_y = x + path[0] * (LANES * blocks), y + path[3] * (LANES * blocks)
-    farthest = max(max(abs(x), abs(y)), max(abs(end_x), abs(end_y)))
-    if farthest < FARTHEST_PX and max(abs(path[0]), abs(path[3])) < LARGEST_STEP_PX:
-        # Half of a weight's unit is added here, once, so that cutting positions off later rounds them.
-        fixed_x = math.floor(x * FIXED_ONE) + (1 << (FIXED_BITS - ACROSS_BITS - 1))
-        fixed_y = math.floor(y * FIXED_ONE) + (1 << (FIXED_BITS - DOWN_BITS - 1))
-        step_x, step_y = math.floor(path[0] * FIXED_ONE + 0.5), math.floor(path[3] * FIXED_ONE + 0.5)
-        numbers = (stride, pixel, last_x, last_y)
-        inside = min(x, end_x) > 1.0 and max(x, end_x) < last_x - 1.0 and min(y, end_y) > 1.0 and max(y, end_y) < last_y - 1.0
-        for _ in range(blocks):
-            if inside:
-                place_eight_inside(table, numbers, (fixed_x, fixed_y), (step_x, step_y))
-            else:
-                place_eight(table, numbers, (fixed_x, fixed_y), (step_x, step_y))
-            table += ENTRY_BYTES
-            fixed_x += LANES * step_x
-            fixed_y += LANES * step_y
-    else:
-        _place_far(table, blocks, plane, (x, y), (path[0], path[3]))
-    return max(x, end_x) >= last_x - 1.0 and max(y, end_y) >= last_y - 1.0
+    length = LANES * blocks
+    least_x, least_y = x + min(length * step_x, 0), y + min(length * step_y, 0)
+    most_x, most_y = x + max(length * step_x, 0), y + max(length * step_y, 0)
+    # Rounded steps stray a little from the true line, but by far less than a pixel.
+    end_x, end_y = (numbers[2] - 1) * ONE_PX, (numbers[3] - 1) * ONE_PX
+    inside = least_x >= ONE_PX and least_y >= ONE_PX and most_x < end_x and most_y < end_y
+    start = (x >> FIXED_BITS, y >> FIXED_BITS)
+    along_x, along_y = _to_lanes(x & (ONE_PX - 1)), _to_lanes(y & (ONE_PX - 1))
+    step = (_to_lanes(step_x), _to_lanes(step_y))
+    for _ in range(blocks):
+        if inside:
+            place_eight_inside(table, numbers, start, (along_x, along_y), step)
+        else:
+            place_eight(table, numbers, start, (along_x, along_y), step)
+        table += ENTRY_BYTES
+        along_x += LANES * step[0]
+        along_y += LANES * step[1]
+    return most_x >= end_x and most_y >= end_y
 
 
 @compiled
-def _place_far(table: int, blocks: int, plane: Any, start: Any, step: Any) -> None:
-    """As ``place_run``, one by one in float64: for transforms so absurd that int32 would overflow."""
-    _, stride, pixel, last_x, last_y = plane
+def _to_lanes(fixed: int) -> int:
+    """Return a length in 2**-32 px in units of 2**-LANE_BITS px, rounded."""
+    return (fixed + (1 << (FIXED_BITS - LANE_BITS - 1))) >> (FIXED_BITS - LANE_BITS)
+
+
+@compiled
+def place_run_far(table: int, blocks: int, numbers: Any, path: Any, sample: Any) -> bool:
+    """As ``place_run``, one by one in float64: for transforms so absurd that integers would overflow.
+
+    Args:
+        table: address.
+        blocks: how many entries.
+        numbers: as there.
+        path: six float64, crop px to plane px, row by row.
+        sample: row and first column in the crop, samples per axis, and j and i as for ``position_of``.
+    """
+    stride, pixel, last_x, last_y = numbers
+    row, column, taps, sample_j, sample_i = sample
+    crop_x, crop_y = column + ((sample_i + 0.5) / taps - 0.5), row + ((sample_j + 0.5) / taps - 0.5)
     for i in range(blocks * LANES):
-        x = min(max(start[0] + i * step[0], 0.0), float(last_x))
-        y = min(max(start[1] + i * step[1], 0.0), float(last_y))
-        column, row = min(math.floor(x), last_x - 1), min(math.floor(y), last_y - 1)
-        right, lower = math.floor((x - column) * ACROSS_FULL + 0.5), math.floor((y - row) * DOWN_FULL + 0.5)
+        x = min(max(path[0] * (crop_x + i) + (path[1] * crop_y + path[2]), 0.0), float(last_x))
+        y = min(max(path[3] * (crop_x + i) + (path[4] * crop_y + path[5]), 0.0), float(last_y))
+        left, upper = min(math.floor(x), last_x - 1), min(math.floor(y), last_y - 1)
+        right, lower = math.floor((x - left) * ACROSS_FULL + 0.5), math.floor((y - upper) * DOWN_FULL + 0.5)
         entry = table + i // LANES * ENTRY_BYTES + 4 * (i % LANES)
-        store_int32(entry, row * stride + column * pixel)
+        store_int32(entry, upper * stride + left * pixel)
         store_int32(entry + 4 * LANES, (ACROSS_FULL - right) | (right << 16))
         store_int32(entry + 8 * LANES, lower | (lower << 16))
+    return True
 
 
 @intrinsic
@@ -103,27 +179,34 @@ def store_int32(typing_context: Any, address: Any, value: Any) -> Any:
 
 
 @intrinsic
-def place_eight(typing_context: Any, table: Any, plane: Any, position: Any, step: Any) -> Any:
+def place_eight(typing_context: Any, table: Any, numbers: Any, start: Any, along: Any, step: Any) -> Any:
     """Write one entry.
 
-    ``plane`` is stride, pixel, last column and last row; ``position`` x and y of the first sample and ``step`` the way
-    to the next, int64 in 2**-32 px.
+    ``start`` is a whole pixel (x, y), ``along`` the way from there to the first sample and ``step`` the way from sample
+    to sample, in 2**-LANE_BITS px.
     """
-    return types.void(types.intp, plane, position, step), _place_emitter(False)
+    return types.void(types.intp, numbers, start, along, step), _place_emitter(inside=False)
 
 
 @intrinsic
-def place_eight_inside(typing_context: Any, table: Any, plane: Any, position: Any, step: Any) -> Any:
+def place_eight_inside(typing_context: Any, table: Any, numbers: Any, start: Any, along: Any, step: Any) -> Any:
     """Do the same where all positions are known to lie in the plane."""
-    return types.void(types.intp, plane, position, step), _place_emitter(True)
+    return types.void(types.intp, numbers, start, along, step), _place_emitter(inside=True)
 
 
 def _place_emitter(inside: bool) -> Callable[[Any, Any, Any, Any], Any]:
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
         table = arguments[0]
-        (stride, pixel, last_x, last_y), position, step = (unpack(code, argument) for argument in arguments[1:])
-        column, right = _place_axis(code, position[0], step[0], None if inside else last_x, ACROSS_BITS)
-        row, lower = _place_axis(code, position[1], step[1], None if inside else last_y, DOWN_BITS)
+        numbers, start, along, step = (unpack(code, argument) for argument in arguments[1:])
+        stride, pixel, *last = numbers
+        places = []
+        for i, weight_bits in enumerate((ACROSS_BITS, DOWN_BITS)):
+            lanes = Vector(code, ir.Constant(INTS, list(range(LANES))))
+            way = spread(code, along[i]) + lanes * spread(code, step[i])
+            whole = spread(code, start[i]) + way.shifted_down(LANE_BITS)
+            weight = way << (32 - LANE_BITS) >> (32 - weight_bits)
+            places.append((whole, weight) if inside else _clamped(whole, weight, last[i], weight_bits))
+        (column, right), (row, lower) = places
         offset = row * spread(code, stride) + column * spread(code, pixel)
         across = (right << 16) - right + ACROSS_FULL  # no borrow: the left weight is at least 0
         for i, value in enumerate((offset, across, lower | lower << 16)):
@@ -133,24 +216,18 @@ def _place_emitter(inside: bool) -> Callable[[Any, Any, Any, Any], Any]:
     return emit
 
 
-def _place_axis(code: Any, position: Any, step: Any, last: Any, weight_bits: int) -> tuple[Vector, Vector]:
-    """Return the nearer-to-zero neighbour, within [0, last - 1], and the weight of the other one."""
-    lanes = Vector(code, ir.Constant(INTS, list(range(LANES))))
-    drop = INT64(FIXED_BITS - LANE_BITS)
-    fraction = code.lshr(code.and_(position, INT64((1 << FIXED_BITS) - 1)), drop)
-    rounded_step = code.ashr(code.add(step, INT64(1 << (FIXED_BITS - LANE_BITS - 1))), drop)
-    along = spread(code, fraction) + lanes * spread(code, rounded_step)
-    whole = spread(code, code.ashr(position, INT64(FIXED_BITS))) + along.shifted_down(LANE_BITS)
-    weight = along << (32 - LANE_BITS) >> (32 - weight_bits)
-    if last is None:
-        return whole, weight
-    first, last_first = 0, spread(code, code.sub(last, INT64(1)))
-    weight = weight.replaced(whole.below(first), 0).replaced(whole.above(last_first), 1 << weight_bits)
-    return whole.at_least(first).at_most(last_first), weight
+def _clamped(whole: Vector, weight: Vector, last: Any, weight_bits: int) -> tuple[Vector, Vector]:
+    """Return the left or upper neighbour, within [0, last - 1], and the weight of the other one."""
+    last_left = spread(whole.code, whole.code.sub(last, INT64(1)))
+    weight = weight.replaced(whole.below(0), 0).replaced(whole.above(last_left), 1 << weight_bits)
+    return whole.at_least(0).at_most(last_left), weight
 
 
 def load_entry(code: Any, table: Any) -> tuple[list[Any], Vector, Vector]:
     """Return the offsets (int64 each), the weights across and the weights down of one entry."""
-    offsets = [code.zext(load(code, INT32, code.add(table, INT64(4 * i))), INT64) for i in range(LANES)]
+    offsets = []
+    for i in range(0, LANES, 2):
+        two = load(code, INT64, code.add(table, INT64(4 * i)))
+        offsets += [code.and_(two, INT64(0xFFFFFFFF)), code.lshr(two, INT64(32))]
     across, down = (load(code, INTS, code.add(table, INT64(4 * LANES * i))) for i in (1, 2))
     return offsets, Vector(code, across), Vector(code, down)

@@ -3,7 +3,7 @@
 A processor multiplies sixteen 16-bit numbers in the time of eight float32, and a byte needs no conversion to become
 one. Each function says what it computes as plain LLVM, which runs anywhere (LLVM picks NEON instructions from it);
 where AVX2 is there and LLVM would not find its instruction once surrounding shuffles are merged, it is named. Both
-forms give the same bits; ``tests/kernels/test_fixed_point.py`` runs them against each other.
+forms give the same bits; ``tests/kernels/test_simd_products.py`` runs them against each other.
 
 Vectors here are LLVM values of one size, 32 bytes: ``BYTES``, ``SHORTS`` or ``INTS``.
 """
@@ -39,7 +39,7 @@ def pair_products(code: Any, a: Any, b: Any) -> Any:
 
 
 def narrow(code: Any, quarters: list[Any]) -> Any:
-    """Return BYTES of four INTS, clipped to 0..255; numbers must be at least -2**31 and below 2**15 (packusdw, packuswb).
+    """Return BYTES of four INTS, clipped to 0..255; they must be below 2**15 (packusdw, packuswb).
 
     Both halves of a register are narrowed by themselves, as AVX2 does it: byte 4 k + i is number i of quarter k, and
     byte 16 + 4 k + i is number 4 + i.
