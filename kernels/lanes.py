@@ -196,11 +196,16 @@ def store(code: Any, value: Any, address: Any) -> None:
 
 
 def _stack_bytes(typing_context: Any, count: Any) -> Any:
-    """Return the address of this many bytes (a constant) that live until the calling function returns."""
+    """Return the address of this many bytes (a constant) that live until the calling function returns.
+
+    They start a cache line: vectors that straddle two lines would make a kernel's speed depend on luck.
+    """
     room = ir.ArrayType(BYTE, count.literal_value)
 
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        return code.ptrtoint(cgutils.alloca_once(code, room), INT64)
+        memory = cgutils.alloca_once(code, room)
+        memory.align = 64
+        return code.ptrtoint(memory, INT64)
 
     return types.intp(count), emit
 
