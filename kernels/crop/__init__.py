@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.arrays import inverse_path, require_array, require_output, require_size
+from lipforge.kernels.arrays import inverse_path, invert_affine, require_array, require_output, require_size
+from lipforge.kernels.crop import reference
+from lipforge.kernels.crop.footprint import taps_per_axis
 from lipforge.kernels.crop.layouts import BYTE_PLANES, FLOAT_PLANES, PIXELS
 from lipforge.kernels.crop.numba_crop import crop_bgr, crop_yuv
 from lipforge.kernels.crop.planes import described
@@ -172,8 +174,9 @@ def _crop(
 ) -> None:
     path, target = inverse_path(transform), out.reshape(-1).view(np.uint8)
     if isinstance(source, np.ndarray):
-        row, *numbers = described(source, 2)
-        crop_bgr(row, tuple(numbers), path, size_px, target, layout)
+        row, *image_numbers = described(source, 2)
+        if not crop_bgr(row, tuple(image_numbers), path, size_px, target, layout):
+            _crop_slowly(source, transform, out, layout)
         return
     luma, *luma_numbers = described(source.y, 2)
     if isinstance(source, Nv12Frame):
@@ -189,9 +192,34 @@ def _crop(
         needed = crop_yuv(
             (luma, u, v), numbers, spec.chroma_offset, records, path, _mixing(spec), size_px, target, layout
         )
+        if needed < 0:
+            _crop_slowly(source, transform, out, layout)
         if needed <= records.size:
             return
         scratch.grow(needed)
+
+
+def _crop_slowly(
+    source: NDArray[np.uint8] | I420Frame | Nv12Frame, transform: NDArray[np.floating], out: NDArray[Any], layout: int
+) -> None:
+    """Fill ``out`` by the reference, for transforms so absurd that the fast kernel's numbers would overflow."""
+    forward, inverse = invert_affine(transform)
+    crop = np.empty((out.shape[1], out.shape[1], 3), np.uint8)
+    if isinstance(source, np.ndarray):
+        reference.sample_crop(source, inverse, taps_per_axis(inverse), layout % 2 == 1, crop)
+    else:
+        pairs = source.uv.transpose(2, 0, 1) if isinstance(source, Nv12Frame) else (source.u, source.v)
+        inverses = [inverse, *[source.spec.chroma_transforms(forward)[1]] * 2]
+        taps = [taps_per_axis(each) for each in inverses]
+        reference.sample_yuv_crop([source.y, *pairs], inverses, taps, *source.spec.to_rgb(), crop)
+        if layout % 2 == 0:
+            crop = crop[..., ::-1]
+    if layout < BYTE_PLANES:
+        out[:] = crop
+    else:
+        out[:] = crop.transpose(2, 0, 1)
+        if layout >= FLOAT_PLANES:
+            out /= np.float32(255.0)
 
 
 @lru_cache

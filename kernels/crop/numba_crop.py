@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.compiled import compiled
-from lipforge.kernels.crop.footprint import taps_of
-from lipforge.kernels.crop.layouts import SPARE_BYTES, address_of, block_of, copy_rest, described, spare_block
+from lipforge.kernels.crop.layouts import SPARE_BYTES, copy_rest, described
 from lipforge.kernels.crop.vector_blend import (
     CUT_LEVELS,
     LEVEL_BITS,
@@ -24,25 +23,11 @@ from lipforge.kernels.crop.vector_blend import (
     add_bgr_at_end,
     add_records,
     add_single,
-    adding,
-    sum_shift,
 )
 from lipforge.kernels.crop.vector_chroma import RECORD_BYTES, chroma_path, fill_records, region_under
 from lipforge.kernels.crop.vector_output import write_mean, write_mixed
-from lipforge.kernels.crop.vector_place import (
-    ENTRY_BYTES,
-    RUN,
-    TABLE_BYTES,
-    fits_fixed_path,
-    fixed_path,
-    longest_run,
-    place_run,
-    place_run_far,
-    position_of,
-)
+from lipforge.kernels.crop.vector_place import ENTRY_BYTES, RUN, TABLE_BYTES, place_run, position_of, sampling_of
 from lipforge.kernels.lanes import LANES, stack_bytes
-
-taps_in_kernel = compiled(taps_of)
 
 RUN_BLOCKS = RUN // LANES
 BGR_SUMS_BYTES, YUV_SUMS_BYTES = RUN_BLOCKS * PIXEL_SUMS_BYTES, RUN_BLOCKS * 3 * PLANE_SUMS_BYTES
@@ -51,7 +36,7 @@ BGR_SUMS_BYTES, YUV_SUMS_BYTES = RUN_BLOCKS * PIXEL_SUMS_BYTES, RUN_BLOCKS * 3 *
 @compiled
 def crop_bgr(
     image: NDArray[np.uint8], numbers: Any, path: Any, size_px: int, out: NDArray[np.uint8], layout: int
-) -> None:
+) -> Any:
     """Write the crop of an image with 3 bytes per pixel.
 
     Args:
@@ -61,34 +46,34 @@ def crop_bgr(
         size_px: S, width and height of the crop.
         out: the crop's bytes, 1-D, overwritten.
         layout: one of ``layouts``.
+
+    Returns:
+        Whether positions fit into fixed point; nothing has been written if not.
     """
     table, sums, spare = stack_bytes(TABLE_BYTES), stack_bytes(BGR_SUMS_BYTES), stack_bytes(SPARE_BYTES)
-    taps = taps_in_kernel(path[0], path[1], path[3], path[4])
-    address, shift = np.int64(image.ctypes.data), sum_shift(taps)
-    fixed, near = fixed_path(path, taps), fits_fixed_path(path, size_px)
-    longest = longest_run(path)
-    output, half = described(np.int64(out.ctypes.data), layout, size_px), np.float32(0.5 + CUT_LEVELS)
-    scale = np.float32(1.0 / (taps * taps * 2.0 ** (LEVEL_BITS - shift)))
-    for row in range(size_px):
+    sampling, output = sampling_of(path, size_px), described(_address(out), layout, size_px)
+    taps, shift, longest = sampling[10:]
+    address, target = _address(image), output[0]
+    scale, half = np.float32(1.0 / (taps * taps * 2.0 ** (LEVEL_BITS - shift))), np.float32(0.5 + CUT_LEVELS)
+    for row in range(size_px if taps else 0):
         for start in range(0, size_px, longest):
             count = min(longest, size_px - start)
             blocks = (count + LANES - 1) // LANES
             for j in range(taps):
                 for i in range(taps):
-                    x, y = position_of(fixed, row, start, j, i)
-                    if near:
-                        at_end = place_run(table, blocks, numbers, x, y, fixed[2], fixed[3])
-                    else:
-                        at_end = place_run_far(table, blocks, numbers, path, (row, start, taps, j, i))
-                    _add_bgr_run(table, sums, blocks, address, numbers[0], at_end, (shift, adding(j, i)))
-            first = address_of(output, row * size_px + start)
+                    x, y = position_of(sampling, row, start, j, i)
+                    at_end = place_run(table, blocks, numbers, x, y, sampling[2], sampling[3])
+                    options = shift, 0 if j == i == 0 else -1
+                    _add_bgr_run(table, sums, blocks, address, numbers[0], at_end, options)
             for block in range(blocks):
                 total, left = sums + block * PIXEL_SUMS_BYTES, count - block * LANES
                 if left >= LANES:
-                    write_mean(total, block_of(output, first, block), scale, half)
+                    write_mean(total, (target, layout, output[1]), scale, half)
                 else:
-                    write_mean(total, spare_block(output, spare), scale, half)
-                    copy_rest(output, first, block, spare, left)
+                    write_mean(total, (spare, layout, output[2]), scale, half)
+                    copy_rest(output, target, spare, left)
+                target += min(left, LANES) * output[3]
+    return taps > 0
 
 
 @compiled
@@ -112,7 +97,7 @@ def crop_yuv(
     size_px: int,
     out: NDArray[np.uint8],
     layout: int,
-) -> int:
+) -> Any:
     """Write the crop of a frame in two or three planes.
 
     Args:
@@ -128,73 +113,66 @@ def crop_yuv(
         layout: likewise.
 
     Returns:
-        How many bytes of working memory are needed; if there are fewer, nothing has been written.
+        How many bytes of working memory are needed, or -1 if positions do not fit into fixed point. With less memory,
+        and where they do not fit, nothing has been written.
     """
     table, sums, spare = stack_bytes(TABLE_BYTES), stack_bytes(YUV_SUMS_BYTES), stack_bytes(SPARE_BYTES)
-    luma_numbers, to_chroma = numbers[:4], chroma_path(path, chroma_offset)
+    to_chroma = chroma_path(path, chroma_offset)
     region = region_under(to_chroma, size_px, numbers[7], numbers[8])
     needed = region[2] * region[3] * RECORD_BYTES
-    if records.size < needed:
-        return needed
-    luma, chroma = np.int64(planes[0].ctypes.data), np.int64(records.ctypes.data)
-    u, v = (np.int64(planes[1].ctypes.data), numbers[4]), (np.int64(planes[2].ctypes.data), numbers[5])
+    sampling = sampling_of(path, size_px)
+    if sampling[10] == 0 or records.size < needed:
+        return needed if sampling[10] else -1
+    luma, chroma = _address(planes[0]), _address(records)
+    u, v = (_address(planes[1]), numbers[4]), (_address(planes[2]), numbers[5])
     fill_records(chroma, u, v, numbers[6], region)
     to_records = (*to_chroma[:2], to_chroma[2] - region[0], *to_chroma[3:5], to_chroma[5] - region[1])
     record_numbers = (region[2] * RECORD_BYTES, RECORD_BYTES, region[2], region[3])
-    taps = (taps_in_kernel(path[0], path[1], path[3], path[4]), taps_in_kernel(*to_chroma[:2], *to_chroma[3:5]))
-    fixed, near = fixed_path(path, taps[0]), fits_fixed_path(path, size_px)
-    record_fixed = fixed_path(to_records, taps[1])  # chroma is half as large: it fits where luma does
-    shifts = (sum_shift(taps[0]), sum_shift(taps[1]))
-    output = described(np.int64(out.ctypes.data), layout, size_px)
-    factors, longest = _of_sums(mixing, taps, shifts), longest_run(path)
+    record_sampling, output = sampling_of(to_records, size_px), described(_address(out), layout, size_px)
+    factors, target, longest = _of_sums(mixing, sampling, record_sampling), output[0], sampling[12]
     for row in range(size_px):
         for start in range(0, size_px, longest):
             count = min(longest, size_px - start)
             blocks = (count + LANES - 1) // LANES
-            for j in range(taps[0]):
-                for i in range(taps[0]):
-                    x, y = position_of(fixed, row, start, j, i)
-                    if near:
-                        place_run(table, blocks, luma_numbers, x, y, fixed[2], fixed[3])
-                    else:
-                        place_run_far(table, blocks, luma_numbers, path, (row, start, taps[0], j, i))
+            for j in range(sampling[10]):
+                for i in range(sampling[10]):
+                    x, y = position_of(sampling, row, start, j, i)
+                    place_run(table, blocks, numbers[:4], x, y, sampling[2], sampling[3])
+                    options = sampling[11], 0 if j == i == 0 else -1
                     for block in range(blocks):
                         entry, total = table + block * ENTRY_BYTES, sums + block * 3 * PLANE_SUMS_BYTES
-                        add_single(total, entry, luma, luma_numbers[0], (shifts[0], adding(j, i)))
-            for j in range(taps[1]):
-                for i in range(taps[1]):
-                    x, y = position_of(record_fixed, row, start, j, i)
-                    if near:
-                        place_run(table, blocks, record_numbers, x, y, record_fixed[2], record_fixed[3])
-                    else:
-                        place_run_far(table, blocks, record_numbers, to_records, (row, start, taps[1], j, i))
+                        add_single(total, entry, luma, numbers[0], options)
+            for j in range(record_sampling[10]):
+                for i in range(record_sampling[10]):
+                    x, y = position_of(record_sampling, row, start, j, i)
+                    place_run(table, blocks, record_numbers, x, y, record_sampling[2], record_sampling[3])
+                    options = record_sampling[11], 0 if j == i == 0 else -1
                     for block in range(blocks):
                         entry, total = table + block * ENTRY_BYTES, sums + (block * 3 + 1) * PLANE_SUMS_BYTES
-                        add_records(total, entry, chroma, 0, (shifts[1], adding(j, i)))
-            first = address_of(output, row * size_px + start)
+                        add_records(total, entry, chroma, 0, options)
             for block in range(blocks):
                 total, left = sums + block * 3 * PLANE_SUMS_BYTES, count - block * LANES
                 if left >= LANES:
-                    write_mixed(total, block_of(output, first, block), factors)
+                    write_mixed(total, (target, layout, output[1]), factors)
                 else:
-                    write_mixed(total, spare_block(output, spare), factors)
-                    copy_rest(output, first, block, spare, left)
+                    write_mixed(total, (spare, layout, output[2]), factors)
+                    copy_rest(output, target, spare, left)
+                target += min(left, LANES) * output[3]
     return needed
 
 
 @compiled
-def _of_sums(mixing: Any, taps: Any, shifts: Any) -> Any:
-    """Return the mixing matrix for sums instead of means; the mean loss of a sample by cutting is made up for."""
-    luma = 1.0 / (taps[0] * taps[0] * 2.0 ** (LEVEL_BITS - shifts[0]))
-    chroma = 1.0 / (taps[1] * taps[1] * 2.0 ** (LEVEL_BITS - shifts[1]))
-    return (
-        _row_of_sums(mixing[0:4], luma, chroma),
-        _row_of_sums(mixing[4:8], luma, chroma),
-        _row_of_sums(mixing[8:12], luma, chroma),
-    )
+def _address(array: Any) -> Any:
+    return np.int64(array.ctypes.data)
 
 
 @compiled
-def _row_of_sums(row: Any, luma: float, chroma: float) -> Any:
-    made_up = row[3] + CUT_LEVELS * (row[0] + row[1] + row[2]) + 0.5
-    return np.float32(row[0] * luma), np.float32(row[1] * chroma), np.float32(row[2] * chroma), np.float32(made_up)
+def _of_sums(mixing: Any, luma: Any, chroma: Any) -> Any:
+    """Return the mixing matrix for sums instead of means, float32; what samples lose by cutting is made up for."""
+    y = 1.0 / (luma[10] * luma[10] * 2.0 ** (LEVEL_BITS - luma[11]))
+    uv = 1.0 / (chroma[10] * chroma[10] * 2.0 ** (LEVEL_BITS - chroma[11]))
+    a, b, c, d, e, f, g, h, i, j, k, m = mixing
+    ends = d + CUT_LEVELS * (a + b + c) + 0.5, h + CUT_LEVELS * (e + f + g) + 0.5, m + CUT_LEVELS * (i + j + k) + 0.5
+    blue = np.float32(a * y), np.float32(b * uv), np.float32(c * uv), np.float32(ends[0])
+    green = np.float32(e * y), np.float32(f * uv), np.float32(g * uv), np.float32(ends[1])
+    return blue, green, (np.float32(i * y), np.float32(j * uv), np.float32(k * uv), np.float32(ends[2]))

@@ -8,8 +8,8 @@ Every function takes the address of an entry of ``vector_place`` and blends the 
    (``CUT_LEVELS``), and exact for weights 0 and 2**15.
 2. across: left and right neighbour, next to each other, times their weights, which add up to 2**11. The result is the
    level times 2**18, exact, below 2**26 (``LEVEL_BITS``).
-3. The result is shifted down and added to int32 sums. ``sum_shift`` gives the least shift with which n x n samples stay
-   below 2**31: none up to n = 5. The functions take this shift, and -1 to add to what is there or 0 to begin anew.
+3. The result is shifted down and added to int32 sums; n x n of them stay below 2**31 without a shift up to n = 5. The
+   functions take the shift, and -1 to add to what is there or 0 to begin anew.
 
 With weights rounded to 2**-16 and 2**-12 the largest error of a sample is 255 * (2**-16 + 2**-12) + 2**-7 < 0.08 level.
 """
@@ -22,7 +22,6 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 
-from lipforge.kernels.compiled import compiled
 from lipforge.kernels.crop.vector_place import ACROSS_BITS, DOWN_FULL, load_entry
 from lipforge.kernels.lanes import (
     BYTE,
@@ -47,21 +46,6 @@ PIXEL_SUMS_BYTES = 4 * 4 * LANES  # of eight pixels: blue, green, red and a numb
 PLANE_SUMS_BYTES = 4 * LANES  # of eight pixels: one int32 each
 
 
-@compiled
-def sum_shift(taps: int) -> int:
-    """Return how far samples are shifted down before taps x taps of them are added."""
-    shift = 0
-    while taps * taps > 32 << shift:
-        shift += 1
-    return shift
-
-
-@compiled
-def adding(j: int, i: int) -> int:
-    """Return 0 for the first of a pixel's samples, which begins its sum, and -1 for the others."""
-    return -1 if j > 0 or i > 0 else 0
-
-
 # A 3-byte pixel and its right neighbour, as they lie in 8 bytes, turned into pairs of the upper halves of shorts.
 # Number 32 stands for a zero byte.
 _BGR_PAIRS = [32, 0, 32, 3, 32, 1, 32, 4, 32, 2, 32, 5, 32, 32, 32, 32]
@@ -76,11 +60,16 @@ def _add_bgr(code: Any, sums: Any, entry: Any, plane: tuple[Any, Any], options: 
         rows = []
         for address in (plane[0], code.add(*plane)):
             words = [_load_six(code, code.add(address, offsets[i]), at_end) for i in (k, k + 4)]
-            halves = shuffle(code, *(splat(code, word, 4) for word in words), [0, 1, 6, 7])
+            halves = _side_by_side(code, words)
             rows.append(code.bitcast(shuffle(code, code.bitcast(halves, BYTES), zeros, order), SHORTS))
         weights = [code.bitcast(shuffle(code, value, value, both), SHORTS) for value in (across.value, down.value)]
         blended = pair_products(code, _blend_rows(code, rows, weights[1]), weights[0])
         _add(code, code.add(sums, INT64(4 * LANES * k)), blended, options)
+
+
+def _side_by_side(code: Any, words: list[Any]) -> Any:
+    """Return one int64 in the lower half of a register and another in the upper half, each twice."""
+    return shuffle(code, splat(code, words[0], 4), splat(code, words[1], 4), [0, 1, 6, 7])
 
 
 def _load_six(code: Any, address: Any, at_end: bool) -> Any:
@@ -110,15 +99,15 @@ def _add_records(code: Any, sums: Any, entry: Any, plane: tuple[Any, Any], optio
         shorts = []
         for i in (k, k + 1):
             words = [load(code, INT64, code.add(plane[0], offsets[j])) for j in (i, i + 4)]
-            halves = shuffle(code, *(splat(code, word, 4) for word in words), [0, 1, 6, 7])
+            halves = _side_by_side(code, words)
             shorts.append(shuffle(code, code.bitcast(halves, BYTES), zeros, spread_bytes))
-        quarters = [code.bitcast(value, ir.VectorType(INT64, LANES // 2)) for value in shorts]
-        rows = [code.bitcast(shuffle(code, *quarters, lanes), SHORTS) for lanes in ([0, 4, 2, 6], [1, 5, 3, 7])]
+        first, second = (code.bitcast(value, ir.VectorType(INT64, LANES // 2)) for value in shorts)
+        rows = [code.bitcast(shuffle(code, first, second, lanes), SHORTS) for lanes in ([0, 4, 2, 6], [1, 5, 3, 7])]
         both = [k, k, k + 1, k + 1, k + 4, k + 4, k + 5, k + 5]
         weights = [code.bitcast(shuffle(code, value, value, both), SHORTS) for value in (across.value, down.value)]
         parts.append(pair_products(code, _blend_rows(code, rows, weights[1]), weights[0]))
     for i in (0, 1):
-        channel = shuffle(code, *parts, [i, i + 2, i + 8, i + 10, i + 4, i + 6, i + 12, i + 14])
+        channel = shuffle(code, parts[0], parts[1], [i, i + 2, i + 8, i + 10, i + 4, i + 6, i + 12, i + 14])
         _add(code, code.add(sums, INT64(PLANE_SUMS_BYTES * i)), channel, options)
 
 

@@ -82,8 +82,8 @@ def fill_records(records: int, u: Any, v: Any, pixel: int, region: Any) -> None:
 
 def _write_records(code: Any, target: Any, rows: list[Any]) -> None:
     """Interleave two rows of eight half records (4 bytes each)."""
-    halves = [code.bitcast(row, ir.VectorType(ir.IntType(32), STEP)) for row in rows]
-    store(code, shuffle(code, *halves, [i + STEP * row for i in range(STEP) for row in (0, 1)]), target)
+    upper, lower = (code.bitcast(row, ir.VectorType(ir.IntType(32), STEP)) for row in rows)
+    store(code, shuffle(code, upper, lower, [i + STEP * row for i in range(STEP) for row in (0, 1)]), target)
 
 
 @intrinsic
@@ -94,8 +94,8 @@ def fill_from_planes(typing_context: Any, target: Any, u: Any, u_stride: Any, v:
         target, u, u_stride, v, v_stride = arguments
         rows = []
         for _ in range(2):
-            pairs = [code.bitcast(_pairs(code, plane), ir.VectorType(ir.IntType(16), STEP)) for plane in (u, v)]
-            rows.append(shuffle(code, *pairs, [i + STEP * plane for i in range(STEP) for plane in (0, 1)]))
+            us, vs = (code.bitcast(_pairs(code, plane), ir.VectorType(ir.IntType(16), STEP)) for plane in (u, v))
+            rows.append(shuffle(code, us, vs, [i + STEP * plane for i in range(STEP) for plane in (0, 1)]))
             u, v = code.add(u, u_stride), code.add(v, v_stride)
         _write_records(code, target, rows)
         return context.get_dummy_value()

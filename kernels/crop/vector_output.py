@@ -5,6 +5,7 @@ In between stand eight *words* in a register, with blue, green, red and a meanin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -64,13 +65,17 @@ def write_mixed(typing_context: Any, sums: Any, output: Any, mixing: Any) -> Any
 
 def _write(code: Any, words: Any, target: Any, layout: Any, plane_step: Any) -> None:
     """Write eight words in whatever layout; the branches always go the same way within a crop."""
-    for this, write in (
-        (PIXELS, lambda: _write_pixels(code, words, target, (0, 1, 2))),
-        (PIXELS + 1, lambda: _write_pixels(code, words, target, (2, 1, 0))),
-        (BYTE_PLANES, lambda: _write_bytes(code, words, target, plane_step)),
-        (FLOAT_PLANES, lambda: _write_floats(code, words, target, plane_step)),
-    ):
-        with code.if_then(code.icmp_signed("==", layout, INT64(this))):
+    ways: tuple[tuple[int, int, Callable[[], None]], ...] = (
+        (PIXELS, PIXELS, lambda: _write_pixels(code, words, target, (0, 1, 2))),
+        (PIXELS + 1, PIXELS + 1, lambda: _write_pixels(code, words, target, (2, 1, 0))),
+        (BYTE_PLANES, BYTE_PLANES + 1, lambda: _write_bytes(code, words, target, plane_step)),
+        (FLOAT_PLANES, FLOAT_PLANES + 1, lambda: _write_floats(code, words, target, plane_step)),
+    )
+    for first, last, write in ways:
+        above, below = (
+            code.icmp_signed(*compared) for compared in ((">=", layout, INT64(first)), ("<=", layout, INT64(last)))
+        )
+        with code.if_then(code.and_(above, below)):
             write()
 
 

@@ -23,7 +23,8 @@ from llvmlite import ir
 from numba.core import types
 
 from lipforge.kernels.compiled import compiled
-from lipforge.kernels.lanes import INT32, INT64, INTS, LANES, Vector, intrinsic, load, spread, store, unpack
+from lipforge.kernels.crop.footprint import taps_of
+from lipforge.kernels.lanes import INT64, INTS, LANES, Vector, intrinsic, load, spread, store, unpack
 
 RUN = 128
 ENTRY_BYTES = 3 * 4 * LANES
@@ -35,72 +36,70 @@ ACROSS_FULL, DOWN_FULL = 1 << ACROSS_BITS, 1 << DOWN_BITS
 
 FIXED_BITS, LANE_BITS = 32, 21
 ONE_PX = 1 << FIXED_BITS
+
+taps_in_kernel = compiled(taps_of)
 FARTHEST_IN_RUN_PX = 1016.0
-LARGEST_STEP_PX = FARTHEST_IN_RUN_PX / LANES
 FARTHEST_PX = 2.0**29
 
 
 @compiled
-def fixed_path(path: Any, taps: int) -> Any:
-    """Return a transform from crop px to plane px in fixed point.
+def sampling_of(path: Any, size_px: int) -> Any:
+    """Return where the samples of a crop lie.
 
     Args:
-        path: six float64, row by row.
-        taps: samples per axis and crop px.
+        path: six float64, crop px to plane px, row by row.
+        size_px: S, width and height of the crop.
 
     Returns:
-        Ten int64: position of the first sample, way from pixel to pixel in a row, from row to row, from sample to
-        sample in a row, and from one row of samples to the next; x and y of each.
+        Thirteen int64. Ten are lengths in 2**-32 px: position of the first sample, way from pixel to pixel in a row,
+        from row to row, from sample to sample in a row, and from one row of samples to the next; x and y of each. Then
+        samples per axis and crop px, 0 if positions do not fit; how far samples must be shifted down so that the sum of
+        all those of a pixel, each below 2**26, stays below 2**31; and the longest run of pixels, a multiple of eight.
     """
-    first = 0.5 / taps - 0.5  # sample i sits in the middle of the i-th of `taps` equal parts of the pixel
-    x, y = path[0] * first + (path[1] * first + path[2]), path[3] * first + (path[4] * first + path[5])
+    a, b, c, d, e, f = path
+    taps, shift, step = taps_in_kernel(a, b, d, e), 0, max(abs(a), abs(d), 1e-3)
+    while taps * taps > 32 << shift:
+        shift += 1
+    end = size_px + RUN
+    farthest = max(abs(c) + end * (abs(a) + abs(b)), abs(f) + end * (abs(d) + abs(e)))
+    longest = min(RUN, int(min(FARTHEST_IN_RUN_PX / step, 1.0 * RUN)) // LANES * LANES)
+    if longest == 0 or farthest > FARTHEST_PX:
+        return 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1
+    first, part = 0.5 / taps - 0.5, 1.0 / taps  # sample i sits in the middle of the i-th of `taps` equal parts
     return (
         # Half of a weight's unit is added here, once, so that cutting positions off later rounds them.
-        _fixed(x) + (ONE_PX >> (ACROSS_BITS + 1)),
-        _fixed(y) + (ONE_PX >> (DOWN_BITS + 1)),
-        _fixed(path[0]),
-        _fixed(path[3]),
-        _fixed(path[1]),
-        _fixed(path[4]),
-        _fixed(path[0] / taps),
-        _fixed(path[3] / taps),
-        _fixed(path[1] / taps),
-        _fixed(path[4] / taps),
+        _fixed(a * first + (b * first + c)) + (ONE_PX >> (ACROSS_BITS + 1)),
+        _fixed(d * first + (e * first + f)) + (ONE_PX >> (DOWN_BITS + 1)),
+        _fixed(a),
+        _fixed(d),
+        _fixed(b),
+        _fixed(e),
+        _fixed(a * part),
+        _fixed(d * part),
+        _fixed(b * part),
+        _fixed(e * part),
+        taps,
+        shift,
+        longest,
     )
 
 
 @compiled
 def _fixed(px: float) -> int:
-    return math.floor(min(max(px, -FARTHEST_PX), FARTHEST_PX) * ONE_PX + 0.5)
+    return math.floor(px * ONE_PX + 0.5)
 
 
 @compiled
-def fits_fixed_path(path: Any, size_px: int) -> bool:
-    """Return whether no position of a crop is too far away for ``fixed_path``, and no step too long."""
-    end = float(size_px + RUN)
-    x = abs(path[2]) + end * (abs(path[0]) + abs(path[1]))
-    y = abs(path[5]) + end * (abs(path[3]) + abs(path[4]))
-    return max(x, y) < FARTHEST_PX and max(abs(path[0]), abs(path[3])) < LARGEST_STEP_PX
-
-
-@compiled
-def position_of(fixed: Any, row: int, column: int, j: int, i: int) -> Any:
+def position_of(sampling: Any, row: int, column: int, j: int, i: int) -> Any:
     """Return x and y of sample i in row j of samples of a crop pixel, in 2**-32 px."""
     return (
-        fixed[0] + column * fixed[2] + row * fixed[4] + i * fixed[6] + j * fixed[8],
-        fixed[1] + column * fixed[3] + row * fixed[5] + i * fixed[7] + j * fixed[9],
+        sampling[0] + column * sampling[2] + row * sampling[4] + i * sampling[6] + j * sampling[8],
+        sampling[1] + column * sampling[3] + row * sampling[5] + i * sampling[7] + j * sampling[9],
     )
 
 
 @compiled
-def longest_run(path: Any) -> int:
-    """Return how many pixels a run may have: a multiple of eight."""
-    step = max(abs(path[0]), abs(path[3]), 1e-3)
-    return max(min(RUN, int(FARTHEST_IN_RUN_PX / step) // LANES * LANES), LANES)
-
-
-@compiled
-def place_run(table: int, blocks: int, numbers: Any, x: int, y: int, step_x: int, step_y: int) -> bool:
+def place_run(table: int, blocks: int, numbers: Any, x: int, y: int, step_x: int, step_y: int) -> Any:
     """Fill the first entries of a table.
 
     Args:
@@ -139,43 +138,6 @@ def place_run(table: int, blocks: int, numbers: Any, x: int, y: int, step_x: int
 def _to_lanes(fixed: int) -> int:
     """Return a length in 2**-32 px in units of 2**-LANE_BITS px, rounded."""
     return (fixed + (1 << (FIXED_BITS - LANE_BITS - 1))) >> (FIXED_BITS - LANE_BITS)
-
-
-@compiled
-def place_run_far(table: int, blocks: int, numbers: Any, path: Any, sample: Any) -> bool:
-    """As ``place_run``, one by one in float64: for transforms so absurd that integers would overflow.
-
-    Args:
-        table: address.
-        blocks: how many entries.
-        numbers: as there.
-        path: six float64, crop px to plane px, row by row.
-        sample: row and first column in the crop, samples per axis, and j and i as for ``position_of``.
-    """
-    stride, pixel, last_x, last_y = numbers
-    row, column, taps, sample_j, sample_i = sample
-    crop_x, crop_y = column + ((sample_i + 0.5) / taps - 0.5), row + ((sample_j + 0.5) / taps - 0.5)
-    for i in range(blocks * LANES):
-        x = min(max(path[0] * (crop_x + i) + (path[1] * crop_y + path[2]), 0.0), float(last_x))
-        y = min(max(path[3] * (crop_x + i) + (path[4] * crop_y + path[5]), 0.0), float(last_y))
-        left, upper = min(math.floor(x), last_x - 1), min(math.floor(y), last_y - 1)
-        right, lower = math.floor((x - left) * ACROSS_FULL + 0.5), math.floor((y - upper) * DOWN_FULL + 0.5)
-        entry = table + i // LANES * ENTRY_BYTES + 4 * (i % LANES)
-        store_int32(entry, upper * stride + left * pixel)
-        store_int32(entry + 4 * LANES, (ACROSS_FULL - right) | (right << 16))
-        store_int32(entry + 8 * LANES, lower | (lower << 16))
-    return True
-
-
-@intrinsic
-def store_int32(typing_context: Any, address: Any, value: Any) -> Any:
-    """Write the low 32 bits of an integer."""
-
-    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        store(code, code.trunc(arguments[1], INT32), arguments[0])
-        return context.get_dummy_value()
-
-    return types.void(types.intp, types.int64), emit
 
 
 @intrinsic

@@ -48,8 +48,8 @@ def narrow(code: Any, quarters: list[Any]) -> Any:
         pairs = [_call(code, "llvm.x86.avx2.packusdw", SHORTS, *quarters[k : k + 2]) for k in (0, 2)]
         return _call(code, "llvm.x86.avx2.packuswb", BYTES, *pairs)
     cut = [Vector(code, value).at_least(0).at_most(255).value for value in quarters]
-    together = [shuffle(code, cut[k], cut[k + 1], list(range(2 * LANES))) for k in (0, 2)]
-    numbers = shuffle(code, *together, list(range(4 * LANES)))
+    first, second = (shuffle(code, cut[k], cut[k + 1], list(range(2 * LANES))) for k in (0, 2))
+    numbers = shuffle(code, first, second, list(range(4 * LANES)))
     order = [8 * k + 4 * half + i for half in (0, 1) for k in range(4) for i in range(4)]
     narrowed = code.trunc(numbers, BYTES)
     return shuffle(code, narrowed, narrowed, order)

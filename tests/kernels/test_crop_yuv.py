@@ -175,3 +175,18 @@ def test_wrong_arguments_are_refused(photo, make_similarity):
         crop_face_i420(frame, transform, 8, np.zeros((8, 9, 3), np.uint8))
     with pytest.raises(InputError, match="cannot be inverted"):
         crop_face_i420(frame, transform * np.nan, 8)
+
+
+@pytest.mark.parametrize("reverse_channels", [False, True])
+def test_absurd_transforms_are_left_to_the_reference(photo, reverse_channels):
+    """A crop pixel of 500000 px: positions would overflow, so nothing fast is tried."""
+    planes, transform = planes_of(photo), np.array([[2e-6, 0.0, 4.0], [0.0, 2e-6, 4.0]])
+    truth = true_crop(planes, YuvSpec(), transform, 9)
+    frames = I420Frame(*planes), Nv12Frame(planes[0], np.stack(planes[1:], -1))
+    for frame, crop in zip(frames, (crop_face_i420, crop_face_nv12), strict=True):
+        pixels = crop(frame, transform, 9, reverse_channels=reverse_channels)
+        assert_near(pixels if reverse_channels else pixels[..., ::-1], truth, YuvSpec())
+        for as_float in (False, True):
+            result = crop_face_planes(frame, transform, 9, as_float=as_float, reverse_channels=reverse_channels)
+            expected = pixels.transpose(2, 0, 1)
+            np.testing.assert_array_equal(result, expected / np.float32(255.0) if as_float else expected)
