@@ -172,31 +172,36 @@ def _crop(
     layout: int,
     scratch: CropScratch | None,
 ) -> None:
-    path, target = inverse_path(transform), out.reshape(-1).view(np.uint8)
+    path, target = inverse_path(transform), out.reshape(-1)
+    if layout >= FLOAT_PLANES:
+        target = target.view(np.uint8)
     if isinstance(source, np.ndarray):
-        row, *image_numbers = described(source, 2)
-        if not crop_bgr(row, tuple(image_numbers), path, size_px, target, layout):
+        row, numbers = described(source, 2)
+        if not crop_bgr(row, numbers, path, size_px, target, layout):
             _crop_slowly(source, transform, out, layout)
         return
-    luma, *luma_numbers = described(source.y, 2)
-    if isinstance(source, Nv12Frame):
-        u, u_stride, *chroma_numbers = described(source.uv, STEP + 1)
-        v, v_stride = u, u_stride
-    else:
-        u, u_stride, *chroma_numbers = described(source.u, STEP + 1)
-        v, v_stride, *_ = described(source.v, STEP + 1)
-    numbers = (*luma_numbers, u_stride, v_stride, *chroma_numbers)
-    spec, scratch = source.spec, CropScratch() if scratch is None else scratch
+    rows, plane_numbers = _described_frame(source)
+    spec, mixing = source.spec, _mixing(source.spec)
+    scratch = CropScratch() if scratch is None else scratch
     while True:
         records = scratch.record_buffer
-        needed = crop_yuv(
-            (luma, u, v), numbers, spec.chroma_offset, records, path, _mixing(spec), size_px, target, layout
-        )
+        needed = crop_yuv(rows, plane_numbers, spec.chroma_offset, records, path, mixing, size_px, target, layout)
         if needed < 0:
             _crop_slowly(source, transform, out, layout)
         if needed <= records.size:
             return
         scratch.grow(needed)
+
+
+def _described_frame(frame: I420Frame | Nv12Frame) -> tuple[tuple[NDArray[np.uint8], ...], tuple[int, ...]]:
+    """Return the first rows of luma, U and V and the nine numbers that ``crop_yuv`` takes."""
+    luma, numbers = described(frame.y, 2)
+    if isinstance(frame, Nv12Frame):
+        pairs, (stride, *rest) = described(frame.uv, STEP + 1)
+        return (luma, pairs, pairs), (*numbers, stride, stride, *rest)
+    u, (u_stride, *rest) = described(frame.u, STEP + 1)
+    v, v_numbers = described(frame.v, STEP + 1)
+    return (luma, u, v), (*numbers, u_stride, v_numbers[0], *rest)
 
 
 def _crop_slowly(

@@ -10,7 +10,7 @@ from lipforge.kernels.errors import InputError
 LARGEST_PLANE_BYTES = 2**32 - 1  # byte offsets in a plane are 32-bit numbers
 
 
-def described(plane: NDArray[np.uint8], columns: int) -> tuple[NDArray[np.uint8], int, int, int, int]:
+def described(plane: NDArray[np.uint8], columns: int) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
     """Return the first row and what leads from there to all other pixels.
 
     A plane with a single row or too few columns is copied, with its edge repeated.
@@ -20,7 +20,7 @@ def described(plane: NDArray[np.uint8], columns: int) -> tuple[NDArray[np.uint8]
         columns: how many the kernel needs at least.
 
     Returns:
-        Bytes of the first row, uint8, 1-D; bytes from row to row, from pixel to pixel; last column, last row.
+        Bytes of the first row, uint8, 1-D; then bytes from row to row, from pixel to pixel; last column, last row.
 
     Raises:
         InputError: the plane is too large for the kernel.
@@ -34,5 +34,5 @@ def described(plane: NDArray[np.uint8], columns: int) -> tuple[NDArray[np.uint8]
         return described(np.pad(plane, missing[: plane.ndim], "edge"), columns)
     row = plane[0]
     if plane.ndim == 2:
-        return row, stride, 1, width - 1, height - 1
-    return row.reshape(-1), stride, plane.shape[2], width - 1, height - 1
+        return row, (stride, 1, width - 1, height - 1)
+    return row.reshape(-1), (stride, plane.shape[2], width - 1, height - 1)
