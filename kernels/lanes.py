@@ -111,6 +111,22 @@ class Vector:
         """Return, for ``any_lane``, in which lanes the value is not this number."""
         return self.code.fcmp_unordered("!=", self.value, self._like(number))
 
+    def below(self, bound: Vector | int) -> Any:
+        """Return, for ``replaced``, in which lanes the int32 is smaller."""
+        return self.code.icmp_signed("<", self.value, self._like(bound))
+
+    def above(self, bound: Vector | int) -> Any:
+        """Return, for ``replaced``, in which lanes the int32 is larger."""
+        return self.code.icmp_signed(">", self.value, self._like(bound))
+
+    def replaced(self, condition: Any, substitute: Vector | float) -> Vector:
+        """Return the substitute where the condition holds, else the value."""
+        return self._new(self.code.select(condition, self._like(substitute), self.value))
+
+    def shifted_down(self, bits: int) -> Vector:
+        """Return int32 divided by 2**bits and rounded down, whatever the sign (``>>`` shifts zeros in)."""
+        return self._new(self.code.ashr(self.value, self._like(bits)))
+
     def lane(self, index: int) -> Any:
         """Return the scalar in one lane."""
         return self.code.extract_element(self.value, INT32(index))
@@ -177,6 +193,24 @@ def load(code: Any, kind: Any, address: Any) -> Any:
 def store(code: Any, value: Any, address: Any) -> None:
     """Write an LLVM value to an address (int64), which need not be aligned."""
     code.store(value, code.inttoptr(address, value.type.as_pointer()), align=1)
+
+
+def _stack_bytes(typing_context: Any, count: Any) -> Any:
+    """Return the address of this many bytes (a constant) that live until the calling function returns.
+
+    They start a cache line: vectors that straddle two lines would make a kernel's speed depend on luck.
+    """
+    room = ir.ArrayType(BYTE, count.literal_value)
+
+    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
+        memory = cgutils.alloca_once(code, room)
+        memory.align = 64
+        return code.ptrtoint(memory, INT64)
+
+    return types.intp(count), emit
+
+
+stack_bytes = cast(Callable[..., Any], numba.extending.intrinsic(prefer_literal=True)(_stack_bytes))
 
 
 @intrinsic

@@ -70,11 +70,15 @@ class YuvSpec(Spec):
             Chroma px to crop px, and crop px to chroma px; both float64 (2, 3).
         """
         (a, b, x), (c, d, y) = forward.tolist()
-        # luma px = 2 * chroma px + (offset, 0.5)
-        offset = 0.5 if self.siting == "centre" else 0.0
+        offset = self.chroma_offset  # luma px = 2 * chroma px + (offset, 0.5)
         return invert_affine(
             np.array([[2 * a, 2 * b, a * offset + b * 0.5 + x], [2 * c, 2 * d, c * offset + d * 0.5 + y]])
         )
+
+    @property
+    def chroma_offset(self) -> float:
+        """Luma px from the first luma column to the first of chroma; between rows it is always 0.5."""
+        return 0.5 if self.siting == "centre" else 0.0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.batch.arguments import check_composites, check_crops
-from lipforge.kernels.crop import crop_face
+from lipforge.kernels.crop import crop_face_planes
 from lipforge.kernels.spec import WarpSpec
 from lipforge.kernels.warp import WarpScratch, composite
 
@@ -41,12 +41,10 @@ def crop_batch(
         InputError: an argument has the wrong shape, dtype or layout, or a transform cannot be inverted.
     """
     indices, out = check_crops(images, transforms, size_px, frames, as_float, out)
-    crop = np.empty((size_px, size_px, 3), np.uint8)
     for target, index, transform in zip(out, indices, transforms, strict=True):
-        crop_face(images[index], transform, size_px, crop, reverse_channels=reverse_channels)
-        np.copyto(target, crop.transpose(2, 0, 1))
-    if as_float:
-        out /= np.float32(255.0)
+        crop_face_planes(
+            images[index], transform, size_px, target, as_float=as_float, reverse_channels=reverse_channels
+        )
     return out
 
 

@@ -22,6 +22,11 @@ def taps_per_axis(inverse: NDArray[np.float64]) -> int:
         inverse: float64 (2, 3), crop px to image px.
     """
     (a, b, _), (c, d, _) = inverse.tolist()
+    return taps_of(a, b, c, d)
+
+
+def taps_of(a: float, b: float, c: float, d: float) -> int:
+    """Return the same from the linear part, [[a, b], [c, d]]."""
     # The larger singular value of [[a, b], [c, d]]: the longest image of a crop pixel's length.
     squares, difference = a * a + b * b + c * c + d * d, a * a + b * b - c * c - d * d
     shrink = math.sqrt(0.5 * (squares + math.hypot(difference, 2.0 * (a * c + b * d))))

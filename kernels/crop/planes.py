@@ -1,44 +1,38 @@
-"""Describes image planes to the crop kernel."""
+"""Describes image planes to the compiled crop, in plain numbers."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipforge.kernels.errors import InputError
 
-@dataclass(frozen=True)
-class Plane:
-    """An image plane that the kernel may load whole words from.
+LARGEST_PLANE_BYTES = 2**32 - 1  # byte offsets in a plane are 32-bit numbers
 
-    Attributes:
-        pixels: uint8 (H, W) or (H, W, channels), pixels of a row next to each other.
-        channels: bytes per pixel.
-        taps: samples per axis and crop px.
+
+def described(plane: NDArray[np.uint8], columns: int) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
+    """Return the first row and what leads from there to all other pixels.
+
+    A plane with a single row or too few columns is copied, with its edge repeated.
+
+    Args:
+        plane: uint8 (H, W) or (H, W, channels), pixels of a row next to each other.
+        columns: how many the kernel needs at least.
+
+    Returns:
+        Bytes of the first row, uint8, 1-D; then bytes from row to row, from pixel to pixel; last column, last row.
+
+    Raises:
+        InputError: the plane is too large for the kernel.
     """
-
-    pixels: NDArray[np.uint8]
-    channels: int
-    taps: int
-
-    @classmethod
-    def of(cls, pixels: NDArray[np.uint8], taps: int) -> Plane:
-        """Describe a plane; one smaller than a word is copied to where a word can be loaded."""
-        channels = pixels.shape[2] if pixels.ndim == 3 else 1
-        if pixels.size < 8:
-            room = np.zeros(8 + pixels.size, np.uint8)
-            room[: pixels.size] = pixels.reshape(-1)
-            pixels = room[: pixels.size].reshape(pixels.shape)
-            # The words start at the plane's first byte; the spare bytes behind it make room for the last one.
-        return cls(pixels, channels, taps)
-
-    @property
-    def arguments(self) -> tuple[int, ...]:
-        """Address, stride, last x, last y, limit, channels and taps, as ``crop_rows`` takes them."""
-        height, width = self.pixels.shape[:2]
-        stride = self.pixels.strides[0]
-        end = (height - 1) * stride + width * self.channels
-        word = 8 if self.channels == 3 else 4
-        limit = end if self.pixels.size < 8 else end - word
-        return self.pixels.ctypes.data, stride, width - 1, height - 1, limit, self.channels, self.taps
+    height, width = plane.shape[:2]
+    stride = plane.strides[0]
+    if height * stride > LARGEST_PLANE_BYTES:
+        raise InputError(f"an image of {height} rows, {stride} bytes apart, is too large; pass one of less than 4 GiB.")
+    if height == 1 or width < columns:
+        missing = [(0, int(height == 1)), (0, max(0, columns - width)), (0, 0)]
+        return described(np.pad(plane, missing[: plane.ndim], "edge"), columns)
+    row = plane[0]
+    if plane.ndim == 2:
+        return row, (stride, 1, width - 1, height - 1)
+    return row.reshape(-1), (stride, plane.shape[2], width - 1, height - 1)

@@ -4,9 +4,9 @@ numba's own disk cache spares a process the compiling, but not numba: setting up
 else that happens before the first mel column. So an op's public module declares its kernels, importing neither numba
 nor the module they are written in:
 
-    crop_rows = Kernel("lipforge.kernels.crop.numba_crop:crop_rows", "void(int64[:,::1], ..., uint8[:,:,::1])")
+    crop_bgr = Kernel("lipforge.kernels.crop.numba_crop:crop_bgr", "boolean(uint8[::1], ..., int64)")
 
-and calls ``crop_rows(...)`` as it would call the numba function. On the first call the machine code is looked for in
+and calls ``crop_bgr(...)`` as it would call the numba function. On the first call the machine code is looked for in
 the user's cache folder. If it is there, llvmlite (LLVM without numba) loads it in a few milliseconds. If not, numba
 compiles the function and the machine code is kept. Nobody writes C or runs a linker.
 

@@ -32,7 +32,9 @@ def test_crops_are_those_of_the_single_call(images, transforms, backend, reverse
     assert crops is out
     for crop, frame, transform in zip(crops, FRAMES, transforms, strict=True):
         single = crop_face(images[frame], transform, 17, reverse_channels=reverse_channels)
-        np.testing.assert_array_equal(crop, single.transpose(2, 0, 1))
+        difference = np.abs(crop.astype(int) - single.transpose(2, 0, 1))
+        assert difference.max() <= (0 if backend == "numba" else 1)  # fixed point against float
+        assert (difference > 0).mean() < 0.02
     shares = crop_batch(images, transforms, 17, frames=FRAMES, reverse_channels=reverse_channels, as_float=True)
     np.testing.assert_array_equal(shares, crops.astype(np.float32) / np.float32(255.0))
 

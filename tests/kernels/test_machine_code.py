@@ -13,9 +13,11 @@ import numba
 import numpy as np
 import pytest
 
+from lipforge.kernels.arrays import inverse_path
 from lipforge.kernels.catalogue import OPS, kernels_of
-from lipforge.kernels.crop.kernels import crop_rows
-from lipforge.kernels.crop.planes import Plane
+from lipforge.kernels.crop.kernels import crop_bgr, crop_yuv
+from lipforge.kernels.crop.layouts import RECORD_COLUMNS
+from lipforge.kernels.crop.planes import described
 from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.machine_code import Kernel, store
 from lipforge.kernels.machine_code.compiler import machine_code
@@ -119,10 +121,26 @@ def test_plain_mel_columns_are_those_of_the_jit(rng):
 
 
 def test_a_crop_is_that_of_the_jit(photo, make_similarity):
-    inverse = make_similarity(1.3, 20.0, (60.0, 50.0), 33)
-    planes = np.array([Plane.of(photo, 2).arguments])
-    mixing = np.eye(3, 4)
-    assert_same_bits(crop_rows, (planes, inverse, inverse, mixing, np.zeros((33, 33, 3), np.uint8)))
+    path = inverse_path(make_similarity(0.7, 20.0, (60.0, 50.0), 33))
+    assert_same_crop(crop_bgr, (*described(photo, 2), path))
+
+
+def test_a_crop_of_planes_is_that_of_the_jit(rng, make_similarity):
+    path = inverse_path(make_similarity(0.7, 20.0, (60.0, 50.0), 33))
+    luma, pairs = rng.integers(0, 256, (90, 120), np.uint8), rng.integers(0, 256, (45, 60, 2), np.uint8)
+    (y, numbers), (uv, (stride, *rest)) = described(luma, 2), described(pairs, RECORD_COLUMNS + 1)
+    mixing = tuple(rng.normal(size=12).tolist())
+    records = np.zeros(8 * 45 * 60, np.uint8)
+    assert_same_crop(crop_yuv, ((y, uv, uv), (*numbers, stride, stride, *rest), 0.0, records, path, mixing))
+
+
+def assert_same_crop(kernel: Kernel, frame: tuple[object, ...]) -> None:
+    """Not ``assert_same_bits``: of an image the kernel takes its first row, and finds the others behind it."""
+    crops = np.zeros((2, 3 * 33 * 33), np.uint8)
+    results = [call(*frame, 33, out, 0) for call, out in zip((kernel.function, kernel.original()), crops, strict=True)]
+    assert results[0] == results[1]
+    assert crops.any()
+    np.testing.assert_array_equal(crops[0], crops[1])
 
 
 # --- what Python hands over, and gets back
@@ -209,13 +227,13 @@ def test_memory_of_arrays_made_inside_is_given_back():
 
 
 def test_other_threads_run_meanwhile(photo):
-    planes = np.array([Plane.of(photo, 8).arguments])
-    inverse, out = 0.01 * np.eye(2, 3), np.zeros((1000, 1000, 3), np.uint8)
+    row, numbers = described(photo, 2)
+    path, out = (40.0, 0.0, 0.0, 0.0, 40.0, 0.0), np.zeros(3 * 1000 * 1000, np.uint8)
     started, finished = threading.Event(), threading.Event()
 
     def work() -> None:
         started.set()
-        crop_rows.function(planes, inverse, inverse, np.eye(3, 4), out)
+        crop_bgr.function(row, numbers, path, 1000, out, 0)
         finished.set()
 
     thread = threading.Thread(target=work)
