@@ -44,7 +44,8 @@ def synth(
     """Render talking heads with exact truth into the folder OUT.
 
     Every clip is another person who speaks a text: sound, phoneme times, true lip motion, and crops of the face with
-    the exact motion between them. A run that was stopped goes on where it was when started again with the same options.
+    the exact motion between them. A run that was stopped goes on where it was when started again with the same options,
+    and with more --clips whole shards are added to a dataset.
 
     Needs the head and speech data once: `lipforge models fetch heads speech faces`.
 

@@ -90,6 +90,8 @@ def _describe(out: Path, options: DatasetOptions) -> None:
         old = read_description(out)["generator"]
         usual = asdict(ClipOptions())  # of an option that is younger than the dataset
         kept = {k: old.get(k, usual.get(k)) for k in options.identity()}
+        if _grows(kept["clips"], options):
+            kept["clips"] = options.clips
         changed = {k: (kept[k], v) for k, v in options.identity().items() if kept[k] != v}
         if changed:
             told = ", ".join(f"{key} was {was}, now {now}" for key, (was, now) in changed.items())
@@ -101,6 +103,11 @@ def _describe(out: Path, options: DatasetOptions) -> None:
     if options.clip.faces:
         specs |= faces_header() | {"face_box": face_box().to_dict()}
     write_description(out, {"generator": generator, "fps": options.clip.fps, **specs, "shards": shards})
+
+
+def _grows(clips: Any, options: DatasetOptions) -> bool:
+    """Say whether more clips than before only add shards: a clip depends on seed and number alone."""
+    return isinstance(clips, int) and clips <= options.clips and clips % options.shard_clips == 0
 
 
 @contextmanager

@@ -147,6 +147,19 @@ def test_a_run_that_is_cut_short_leaves_a_dataset_of_its_whole_shards(
     assert len(open_dataset(dataset).shards) == 2
 
 
+def test_more_clips_add_shards(dataset: Path, tmp_path: Path) -> None:
+    grown = tmp_path / "grown"
+    assert _synth(grown, "--clips", "2", "--pairs", "0").exit_code == 0
+    stamp = (grown / shard_name(0)).stat().st_mtime_ns
+    with pytest.raises(InputError, match="clips was 2, now 1"):
+        _synth(grown, "--clips", "1", "--pairs", "0")
+    assert _synth(grown, "--clips", "3", "--pairs", "0").exit_code == 0
+    assert (grown / shard_name(0)).stat().st_mtime_ns == stamp
+    assert open_dataset(grown).shards == ((shard_name(0), 2), (shard_name(1), 1))
+    with pytest.raises(InputError, match="clips was 3, now 4"):
+        _synth(grown, "--clips", "4", "--pairs", "0")  # the last shard is not full
+
+
 def test_other_options_do_not_mix_into_a_dataset(dataset: Path) -> None:
     with pytest.raises(InputError, match=r"seed was 0, now 5.*Name another folder"):
         _synth(dataset, "--video", "--faces", "--seed", "5")
