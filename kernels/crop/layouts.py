@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from lipforge.kernels.compiled import compiled
-from lipforge.kernels.lanes import LANES, copy_bytes
+from lipforge.kernels.simd.lanes import LANES, copy_bytes
 
 # uint8 (S, S, 3); uint8 (3, S, S); float32 (3, S, S), level / 255. One more reverses the order of the channels.
 PIXELS, BYTE_PLANES, FLOAT_PLANES = 0, 2, 4

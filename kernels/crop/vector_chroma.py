@@ -14,7 +14,8 @@ from llvmlite import ir
 from numba.core import types
 
 from lipforge.kernels.compiled import compiled
-from lipforge.kernels.lanes import BYTE, INT64, intrinsic, load, shuffle, store
+from lipforge.kernels.simd.instructions import BYTE, INT64, load, shuffle, store
+from lipforge.kernels.simd.lanes import intrinsic
 
 RECORD_BYTES = 8
 STEP = 8
