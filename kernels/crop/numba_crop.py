@@ -27,7 +27,7 @@ from lipforge.kernels.crop.vector_blend import (
 from lipforge.kernels.crop.vector_chroma import RECORD_BYTES, chroma_path, fill_records, region_under
 from lipforge.kernels.crop.vector_output import write_mean, write_mixed
 from lipforge.kernels.crop.vector_place import ENTRY_BYTES, RUN, TABLE_BYTES, place_run, position_of, sampling_of
-from lipforge.kernels.lanes import LANES, stack_bytes
+from lipforge.kernels.simd.lanes import LANES, stack_bytes
 
 RUN_BLOCKS = RUN // LANES
 BGR_SUMS_BYTES, YUV_SUMS_BYTES = RUN_BLOCKS * PIXEL_SUMS_BYTES, RUN_BLOCKS * 3 * PLANE_SUMS_BYTES

@@ -6,7 +6,7 @@ from typing import Any
 
 from lipforge.kernels.compiled import compiled
 from lipforge.kernels.crop.layouts import BYTE_PLANES, FLOAT_PLANES
-from lipforge.kernels.lanes import LANES, copy_bytes
+from lipforge.kernels.simd.lanes import LANES, copy_bytes
 
 SPARE_BYTES = 3 * 4 * LANES
 """Room for eight pixels in any layout: the last ones of a row whose length is no multiple of eight go there first."""

@@ -23,21 +23,8 @@ from llvmlite import ir
 from numba.core import types
 
 from lipforge.kernels.crop.vector_place import ACROSS_BITS, DOWN_FULL, load_entry
-from lipforge.kernels.lanes import (
-    BYTE,
-    INT32,
-    INT64,
-    INTS,
-    LANES,
-    Vector,
-    intrinsic,
-    load,
-    shuffle,
-    splat,
-    spread,
-    store,
-    unpack,
-)
+from lipforge.kernels.simd.instructions import BYTE, INT32, INT64, load, shuffle, splat, store
+from lipforge.kernels.simd.lanes import INTS, LANES, Vector, intrinsic, spread, unpack
 from lipforge.kernels.simd.products import BYTES, SHORT, SHORTS, high_products, pair_products
 
 LEVEL_BITS = 7 + ACROSS_BITS

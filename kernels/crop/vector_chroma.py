@@ -15,7 +15,8 @@ from numba.core import types
 
 from lipforge.kernels.compiled import compiled
 from lipforge.kernels.crop.layouts import RECORD_COLUMNS as STEP
-from lipforge.kernels.lanes import BYTE, INT64, intrinsic, load, shuffle, store
+from lipforge.kernels.simd.instructions import BYTE, INT64, load, shuffle, store
+from lipforge.kernels.simd.lanes import intrinsic
 
 RECORD_BYTES = 8
 

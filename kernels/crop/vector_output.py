@@ -11,10 +11,11 @@ from typing import Any
 from llvmlite import ir
 from numba.core import types
 
-from lipforge.kernels.bilinear import byte_of
 from lipforge.kernels.crop.layouts import BYTE_PLANES, FLOAT_PLANES, PIXELS
 from lipforge.kernels.crop.vector_blend import PLANE_SUMS_BYTES
-from lipforge.kernels.lanes import FLOATS, INT64, INTS, LANES, Vector, intrinsic, load, shuffle, spread, store, unpack
+from lipforge.kernels.simd.bilinear import byte_of
+from lipforge.kernels.simd.instructions import INT64, load, shuffle, store
+from lipforge.kernels.simd.lanes import FLOATS, INTS, LANES, Vector, intrinsic, spread, unpack
 from lipforge.kernels.simd.products import narrow
 
 

@@ -24,7 +24,8 @@ from numba.core import types
 
 from lipforge.kernels.compiled import compiled
 from lipforge.kernels.crop.footprint import taps_of
-from lipforge.kernels.lanes import INT64, INTS, LANES, Vector, intrinsic, load, spread, store, unpack
+from lipforge.kernels.simd.instructions import INT64, load, store
+from lipforge.kernels.simd.lanes import INTS, LANES, Vector, intrinsic, spread, unpack
 
 RUN = 128
 ENTRY_BYTES = 3 * 4 * LANES

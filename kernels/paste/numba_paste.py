@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.compiled import compiled
-from lipforge.kernels.lanes import LANES, copy_bytes
 from lipforge.kernels.paste.vector_paste import blend_bgr, blend_luma, blend_paired_chroma, blend_separate_chroma
+from lipforge.kernels.simd.lanes import LANES, copy_bytes
 from lipforge.kernels.spans import row_span
 
 # What the pixels of a plane are, for ``paste_rows``.

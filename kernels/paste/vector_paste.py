@@ -1,4 +1,4 @@
-"""Eight pixels of a paste: sample crop and mask, blend with the pixels in place. See ``kernels/lanes.py``."""
+"""Eight pixels of a paste: sample crop and mask, blend with the pixels in place. See ``kernels/simd``."""
 
 from __future__ import annotations
 
@@ -8,22 +8,9 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 from numba.core import types
 
-from lipforge.kernels.bilinear import locate, pack_one, pack_three, pack_two, sample_records, to_levels
-from lipforge.kernels.lanes import (
-    BYTE,
-    INT64,
-    INTS,
-    LANES,
-    Vector,
-    any_lane,
-    counting,
-    intrinsic,
-    load,
-    shuffle,
-    spread,
-    store,
-    unpack,
-)
+from lipforge.kernels.simd.bilinear import locate, pack_one, pack_three, pack_two, sample_records, to_levels
+from lipforge.kernels.simd.instructions import BYTE, INT64, load, shuffle, store
+from lipforge.kernels.simd.lanes import INTS, LANES, Vector, any_lane, counting, intrinsic, spread, unpack
 
 RECORD = 4  # float32 per record: three channels in levels, mask
 

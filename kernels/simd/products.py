@@ -14,8 +14,9 @@ from typing import Any
 
 from llvmlite import ir
 
-from lipforge.kernels.lanes import BYTE, INT32, INTS, LANES, Vector, cgutils, shuffle
 from lipforge.kernels.simd.cpu import cpu_features
+from lipforge.kernels.simd.instructions import BYTE, INT32, call_named, shuffle
+from lipforge.kernels.simd.lanes import INTS, LANES, Vector
 
 SHORT = ir.IntType(16)
 SHORTS = ir.VectorType(SHORT, 2 * LANES)
@@ -32,7 +33,7 @@ def high_products(code: Any, a: Any, b: Any) -> Any:
 def pair_products(code: Any, a: Any, b: Any) -> Any:
     """Return INTS: ``a[2i] * b[2i] + a[2i + 1] * b[2i + 1]`` of signed SHORTS (pmaddwd)."""
     if "avx2" in cpu_features():
-        return _call(code, "llvm.x86.avx2.pmadd.wd", INTS, a, b)
+        return call_named(code, "llvm.x86.avx2.pmadd.wd", INTS, a, b)
     even, odd = list(range(0, 2 * LANES, 2)), list(range(1, 2 * LANES, 2))
     halves = [[code.sext(shuffle(code, value, value, lanes), INTS) for value in (a, b)] for lanes in (even, odd)]
     return code.add(code.mul(*halves[0]), code.mul(*halves[1]))
@@ -45,16 +46,11 @@ def narrow(code: Any, quarters: list[Any]) -> Any:
     byte 16 + 4 k + i is number 4 + i.
     """
     if "avx2" in cpu_features():
-        pairs = [_call(code, "llvm.x86.avx2.packusdw", SHORTS, *quarters[k : k + 2]) for k in (0, 2)]
-        return _call(code, "llvm.x86.avx2.packuswb", BYTES, *pairs)
+        pairs = [call_named(code, "llvm.x86.avx2.packusdw", SHORTS, *quarters[k : k + 2]) for k in (0, 2)]
+        return call_named(code, "llvm.x86.avx2.packuswb", BYTES, *pairs)
     cut = [Vector(code, value).at_least(0).at_most(255).value for value in quarters]
     first, second = (shuffle(code, cut[k], cut[k + 1], list(range(2 * LANES))) for k in (0, 2))
     numbers = shuffle(code, first, second, list(range(4 * LANES)))
     order = [8 * k + 4 * half + i for half in (0, 1) for k in range(4) for i in range(4)]
     narrowed = code.trunc(numbers, BYTES)
     return shuffle(code, narrowed, narrowed, order)
-
-
-def _call(code: Any, name: str, result: Any, *operands: Any) -> Any:
-    signature = ir.FunctionType(result, [operand.type for operand in operands])
-    return code.call(cgutils.get_or_insert_function(code.module, signature, name), operands)

@@ -9,14 +9,11 @@ from typing import Any, cast
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from lipforge.kernels.simd.cpu import has_fused_multiply_add
+from lipforge.kernels.simd.instructions import FLOAT, INT32, INT64, call_named, multiply_add, shuffle, splat
 
-FLOAT = ir.FloatType()
-INT32 = ir.IntType(32)
-INDEX = ir.IntType(64)
+INDEX = INT64
 
 Value = Any
 """A value of the printed program: a vector, a pointer or an index. llvmlite has no types of its own."""
@@ -60,12 +57,11 @@ class VectorCode:
     def broadcast(self, pointer: Value, index: Value) -> Value:
         """Return one number of an array in all lanes."""
         number = self.builder.load(self.builder.gep(pointer, [index]), align=4)
-        single = self.builder.insert_element(ir.Constant(self.floats, ir.Undefined), number, INT32(0))
-        return self.shuffle(single, single, [0] * self.lanes)
+        return splat(self.builder, number, self.lanes)
 
     def shuffle(self, a: Value, b: Value, lanes: Sequence[int]) -> Value:
         """Return the chosen lanes of ``a`` followed by ``b``."""
-        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, len(lanes)), list(lanes)))
+        return shuffle(self.builder, a, b, lanes)
 
     def add(self, a: Value, b: Value) -> Value:
         """Return ``a + b``."""
@@ -85,9 +81,7 @@ class VectorCode:
 
     def multiply_add(self, a: Value, b: Value, c: Value) -> Value:
         """Return ``a * b + c``, rounded once where the CPU has such an instruction."""
-        if has_fused_multiply_add():
-            return self._call("fma", a, b, c)
-        return self.builder.fadd(self.builder.fmul(a, b), c)
+        return multiply_add(self.builder, a, b, c)
 
     def multiply_subtract(self, a: Value, b: Value, c: Value) -> Value:
         """Return ``a * b - c``, rounded as ``multiply_add``."""
@@ -95,7 +89,7 @@ class VectorCode:
 
     def sqrt(self, a: Value) -> Value:
         """Return the square root, correctly rounded."""
-        return self._call("sqrt", a)
+        return call_named(self.builder, f"llvm.sqrt.v{self.lanes}f32", self.floats, a)
 
     def maximum(self, a: Value, b: Value) -> Value:
         """Return the larger of each pair; ``b`` where they cannot be compared."""
@@ -116,12 +110,6 @@ class VectorCode:
 
     def _vector_at(self, pointer: Value, index: Value) -> Value:
         return self.builder.bitcast(self.builder.gep(pointer, [index]), self.floats.as_pointer())
-
-    def _call(self, name: str, *operands: Value) -> Value:
-        signature = ir.FunctionType(self.floats, [self.floats] * len(operands))
-        name = f"llvm.{name}.v{self.lanes}f32"
-        function = cgutils.get_or_insert_function(self.builder.module, signature, name)  # type: ignore[no-untyped-call]
-        return self.builder.call(function, operands)
 
 
 def codelet(lanes: int, arrays: int, indices: int, body: Callable[..., None]) -> Callable[..., None]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.compiled import compiled
-from lipforge.kernels.lanes import LANES, copy_bytes
+from lipforge.kernels.simd.lanes import LANES, copy_bytes
 from lipforge.kernels.spans import row_span
 from lipforge.kernels.warp.vector_warp import (
     RECORD,

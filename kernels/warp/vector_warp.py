@@ -1,4 +1,4 @@
-"""Eight pixels of the compositor: sample the fields, gather the source, blend, store. See ``kernels/lanes.py``.
+"""Eight pixels of the compositor: sample the fields, gather the source, blend, store. See ``kernels/simd``.
 
 One block function per way the channels lie in memory; what differs between them is a ``Layout``.
 """
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from numba.core import types
 
-from lipforge.kernels.bilinear import (
+from lipforge.kernels.simd.bilinear import (
     locate,
     pack_one,
     pack_three,
@@ -21,7 +21,8 @@ from lipforge.kernels.bilinear import (
     sample_three,
     to_levels,
 )
-from lipforge.kernels.lanes import INT64, Vector, any_lane, counting, intrinsic, spread, store, unpack
+from lipforge.kernels.simd.instructions import INT64, store
+from lipforge.kernels.simd.lanes import Vector, any_lane, counting, intrinsic, spread, unpack
 
 RECORD = 8  # float32 per field record: flow x, flow y, mask, three of colour, two unused
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numba.core import types
 
-from lipforge.kernels.lanes import INTS, intrinsic, load, store
 from lipforge.kernels.simd import products
+from lipforge.kernels.simd.instructions import load, store
+from lipforge.kernels.simd.lanes import INTS, intrinsic
 
 CROPS = """
 import hashlib, sys

@@ -19,16 +19,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-import numba.core.cgutils
 import numba.extending
 from llvmlite import ir
 from numba.core import types
 
-LANES = 8
-FLOAT, INT32, INT64, BYTE = ir.FloatType(), ir.IntType(32), ir.IntType(64), ir.IntType(8)
-FLOATS, INTS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT32, LANES)
+from lipforge.kernels.simd.instructions import (
+    BYTE,
+    FLOAT,
+    INT32,
+    INT64,
+    call_named,
+    cgutils,
+    multiply_add,
+    splat,
+)
 
-cgutils: Any = numba.core.cgutils  # partly annotated: strict type checking would refuse every call
+LANES = 8
+FLOATS, INTS = ir.VectorType(FLOAT, LANES), ir.VectorType(INT32, LANES)
 
 
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -95,9 +102,7 @@ class Vector:
 
     def floor(self) -> Vector:
         """Return the largest whole number not above, as float32."""
-        function = ir.FunctionType(FLOATS, [FLOATS])
-        floor = cgutils.get_or_insert_function(self.code.module, function, f"llvm.floor.v{LANES}f32")
-        return self._new(self.code.call(floor, [self.value]))
+        return self._new(call_named(self.code, f"llvm.floor.v{LANES}f32", FLOATS, self.value))
 
     def to_ints(self) -> Vector:
         """Return int32, cut towards 0."""
@@ -152,24 +157,9 @@ def spread(code: Any, scalar: Any) -> Vector:
     return Vector(code, splat(code, scalar, LANES))
 
 
-def splat(code: Any, scalar: Any, lanes: int) -> Any:
-    """Return the LLVM vector of this many copies of a scalar."""
-    empty = ir.Constant(ir.VectorType(scalar.type, lanes), ir.Undefined)
-    first = code.insert_element(empty, scalar, INT32(0))
-    return code.shuffle_vector(first, empty, ir.Constant(ir.VectorType(INT32, lanes), [0] * lanes))
-
-
 def counting(code: Any) -> Vector:
     """Return the floats 0, 1, 2 ... 7: the lane numbers."""
     return Vector(code, ir.Constant(FLOATS, [float(i) for i in range(LANES)]))
-
-
-def multiply_add(code: Any, value: Any, factor: Any, addend: Any) -> Any:
-    """Return value * factor + addend of LLVM vectors of float32."""
-    kind = value.type
-    function = ir.FunctionType(kind, [kind] * 3)
-    fused = cgutils.get_or_insert_function(code.module, function, f"llvm.fmuladd.v{kind.count}f32")
-    return code.call(fused, [value, factor, addend])
 
 
 def any_lane(code: Any, *conditions: Any) -> Any:
@@ -178,21 +168,6 @@ def any_lane(code: Any, *conditions: Any) -> Any:
     for condition in conditions[1:]:
         together = code.or_(together, condition)
     return code.icmp_unsigned("!=", code.bitcast(together, ir.IntType(LANES)), ir.Constant(ir.IntType(LANES), 0))
-
-
-def shuffle(code: Any, first: Any, second: Any, lanes: list[int]) -> Any:
-    """Return the chosen elements of two LLVM vectors laid end to end."""
-    return code.shuffle_vector(first, second, ir.Constant(ir.VectorType(INT32, len(lanes)), lanes))
-
-
-def load(code: Any, kind: Any, address: Any) -> Any:
-    """Return the value of an LLVM type at an address (int64), which need not be aligned."""
-    return code.load(code.inttoptr(address, kind.as_pointer()), align=1)
-
-
-def store(code: Any, value: Any, address: Any) -> None:
-    """Write an LLVM value to an address (int64), which need not be aligned."""
-    code.store(value, code.inttoptr(address, value.type.as_pointer()), align=1)
 
 
 def _stack_bytes(typing_context: Any, count: Any) -> Any:

@@ -10,7 +10,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from lipforge.kernels.lanes import BYTE, FLOAT, INT32, INT64, LANES, Vector, load, multiply_add, shuffle, splat
+from lipforge.kernels.simd.instructions import BYTE, FLOAT, INT32, INT64, load, multiply_add, shuffle, splat
+from lipforge.kernels.simd.lanes import LANES, Vector
 
 
 def locate(whole: Vector, offset: Vector, last: Vector) -> tuple[Vector, Vector]:
