@@ -50,7 +50,7 @@ def composite(
     """
     require_output("image", image, np.uint8, ("H", "W", 3))
     forward, inverse = invert_affine(transform)
-    fields = prepare_fields(scratch, flow, mask, colour, spec, strength, RGB_LEVELS)
+    fields = prepare_fields(scratch, flow, mask, colour, spec, strength, RGB_LEVELS, forward, inverse)
     if fields is not None:
         composite_plane(BGR, [image], scratch, forward, inverse, fields)
 
@@ -129,8 +129,8 @@ def _composite_yuv(
     require_writable(frame)
     forward, inverse = invert_affine(transform)
     mixing = np.column_stack(frame.spec.from_rgb()).astype(np.float32)
-    fields = prepare_fields(scratch, *outputs, spec, strength, mixing)
+    fields = prepare_fields(scratch, *outputs, spec, strength, mixing, forward, inverse)
     if fields is None:
         return
     composite_plane(LUMA, [frame.y], scratch, forward, inverse, fields)
-    composite_plane(chroma_kind, chroma, scratch, *frame.spec.chroma_transforms(forward), fields)
+    composite_plane(chroma_kind, chroma, scratch, *frame.spec.chroma_transforms(forward), fields, 1)

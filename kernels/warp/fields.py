@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,8 @@ from lipforge.kernels.arrays import require_array
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.spans import active_box
 from lipforge.kernels.spec import WarpSpec
-from lipforge.kernels.warp.numba_warp import measure_fields, pack_fields
+from lipforge.kernels.upsample import is_turned
+from lipforge.kernels.warp.pack import LARGEST_SHIFT, measure_fields, pack_fields
 from lipforge.kernels.warp.scratch import WarpScratch
 
 # From RGB in 0..1 and 1 to the levels of red, green and blue.
@@ -20,21 +22,13 @@ RGB_LEVELS = np.array([[255, 0, 0, 0], [0, 255, 0, 0], [0, 0, 255, 0]], np.float
 
 @dataclass(frozen=True)
 class Fields:
-    """What the compositor needs to know of flow, mask and colour.
-
-    Attributes:
-        records: float32 (S + 1, S + 1, 8), see ``pack_fields``.
-        size_px: S.
-        box: left, top, right, bottom in crop px; outside it flow and mask are zero.
-        reach: largest |flow| along x and y in crop px.
-        ramp: slope and lift of the border ramp, and strength.
-    """
-
-    records: NDArray[np.float32]
+    planes: NDArray[np.int16]
     size_px: int
     box: tuple[float, float, float, float]
     reach: tuple[float, float]
-    ramp: tuple[float, float, float]
+    border_px: float
+    shift_bits: int
+    turned: bool
 
 
 def prepare_fields(
@@ -45,21 +39,9 @@ def prepare_fields(
     spec: WarpSpec,
     strength: float,
     mixing: NDArray[np.float32],
+    forward: NDArray[np.float64],
+    inverse: NDArray[np.float64],
 ) -> Fields | None:
-    """Check the outputs and pack them; None if they change nothing.
-
-    Args:
-        scratch: gives the memory of the records.
-        flow: float32 (2, S, S), x then y, in crop px.
-        mask: float32 (S, S), in [0, 1].
-        colour: float32 (3, S, S) RGB, in [0, 1].
-        spec: the border ramp.
-        strength: in [0, 1].
-        mixing: float32 (3, 4), from red, green, blue and 1 to the levels that the image stores.
-
-    Raises:
-        InputError: an argument has the wrong shape, dtype or layout, or a value is not finite.
-    """
     require_array("mask", mask, np.float32, ("S", "S"))
     size_px = mask.shape[0]
     require_array("mask", mask, np.float32, (size_px, size_px))
@@ -76,10 +58,28 @@ def prepare_fields(
         )
     if cells[2] == cells[0] or strength == 0.0:
         return None
-    records = scratch.fields(size_px)
-    pack_fields(flow, mask, colour, mixing, (max(cells[1] - 1, 0), min(cells[3] + 1, size_px)), records)
-    slope, lift = (1.0 / spec.border_px, 0.0) if spec.border_px > 0.0 else (0.0, 1.0)
-    reach = np.array([reach_x, reach_y], np.int32).view(np.float32)
-    return Fields(
-        records, size_px, active_box(cells, size_px), (float(reach[0]), float(reach[1])), (slope, lift, float(strength))
+    turned = is_turned(forward)
+    box = active_box(cells, size_px)
+    if turned:
+        room = scratch.turned(size_px)
+        for i, plane in enumerate([*flow, mask, *colour]):
+            np.copyto(room[i], plane.T)
+        flow, mask, colour = room[:2], room[2], room[3:]
+        cells = [cells[1], cells[0], cells[3], cells[2]]
+    planes = scratch.planes(size_px)
+    reach = np.array([reach_x, reach_y], np.int32).view(np.float32).tolist()
+    (a, b, _), (c, d, _) = inverse.tolist()
+    longest = max(abs(a) * reach[0] + abs(b) * reach[1], abs(c) * reach[0] + abs(d) * reach[1]) * strength
+    shift_bits = 14 if longest < 0.5 else max(0, min(14, math.floor(math.log2(LARGEST_SHIFT / longest))))
+    unit = strength * 2.0**shift_bits
+    pack_fields(
+        flow,
+        mask,
+        colour,
+        (a * unit, b * unit, c * unit, d * unit),
+        strength,
+        mixing,
+        (max(cells[1] - 1, 0), min(cells[3] + 1, size_px)),
+        planes,
     )
+    return Fields(planes, size_px, box, tuple(reach), float(spec.border_px), shift_bits, turned)

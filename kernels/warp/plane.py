@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.region import Region
+from lipforge.kernels.upsample import pixels_per_half
 from lipforge.kernels.warp.fields import Fields
-from lipforge.kernels.warp.numba_warp import PIXEL_BYTES, composite_rows
+from lipforge.kernels.warp.numba_warp import PIXEL_BYTES, composite_rows, copy_region
 from lipforge.kernels.warp.scratch import WarpScratch
 
 
@@ -18,37 +19,32 @@ def composite_plane(
     forward: NDArray[np.float64],
     inverse: NDArray[np.float64],
     fields: Fields,
+    halvings: int = 0,
 ) -> None:
-    """Composite planes that share one geometry.
-
-    Args:
-        kind: BGR, LUMA, SEPARATE_CHROMA or PAIRED_CHROMA of ``numba_warp``.
-        planes: one array, or U and V; uint8 (H, W) or (H, W, channels), changed in place.
-        scratch: gives the memory of the copy.
-        forward: float64 (2, 3), px of these planes to crop px.
-        inverse: float64 (2, 3), crop px to px of these planes.
-        fields: what to apply.
-    """
     shape = planes[0].shape[:2]
     target = Region.of_box(inverse, fields.box, shape)
     if target.empty:
         return
     source = target.grown(inverse, *fields.reach, shape)
     pixel_bytes = PIXEL_BYTES[kind]
-    copies = scratch.pixels(len(planes), source.height, source.width * pixel_bytes)
+    row_bytes = (source.width + 2) * pixel_bytes
+    copies = scratch.pixels(len(planes), source.height + 2, row_bytes)
     for copy, plane in zip(copies, planes, strict=True):
-        region = plane[source.top : source.bottom, source.left : source.right]
-        np.copyto(copy.reshape(region.shape), region)
-    addresses = [(array[0].ctypes.data, array[-1].ctypes.data) for array in (planes, copies)]
+        start = plane.ctypes.data + source.top * plane.strides[0] + source.left * pixel_bytes
+        copy_region(start, plane.strides[0], copy, row_bytes, (source.width, source.height, pixel_bytes))
+    cells = fields.planes
+    left, top, right, bottom = fields.box
     composite_rows(
         kind,
-        (*addresses[0], *addresses[1], fields.records.ctypes.data),
-        (planes[0].strides[0], planes[-1].strides[0], source.width * pixel_bytes),
+        (planes[0].ctypes.data, planes[-1].ctypes.data, copies[0], copies[-1], cells.ctypes.data, scratch.rest.ctypes.data),
+        (planes[0].strides[0], planes[-1].strides[0], row_bytes, cells.strides[1], cells.strides[0]),
         source.bounds,
         target.bounds,
-        forward,
-        inverse,
-        fields.box,
+        np.ascontiguousarray(forward[::-1]) if fields.turned else forward,
+        (top, left, bottom, right) if fields.turned else fields.box,
         fields.size_px,
-        fields.ramp,
+        pixels_per_half(forward),
+        fields.shift_bits + halvings,
+        fields.border_px,
+        scratch.plan,
     )
