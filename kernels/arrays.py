@@ -46,6 +46,8 @@ def require_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | st
 def _fits(given: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
     if len(given) != len(wanted):
         return False
+    if given == wanted:
+        return 0 not in given
     return all(size >= 1 if isinstance(axis, str) else size == axis for size, axis in zip(given, wanted, strict=True))
 
 

@@ -22,11 +22,11 @@ from typing import Any
 
 from llvmlite import ir
 
-from lipforge.kernels.lanes import BYTE, INT32, INT64, INTS, Vector, cgutils, load, shuffle, splat
+from lipforge.kernels.lanes import BYTE, INT32, INTS, Vector, cgutils, load, shuffle, splat
 from lipforge.kernels.simd.cpu import cpu_features
 
 HALF, WIDTH = 8, 16
-SHORT = ir.IntType(16)
+BIT, SHORT = ir.IntType(1), ir.IntType(16)
 SHORTS, HALF_SHORTS = ir.VectorType(SHORT, WIDTH), ir.VectorType(SHORT, HALF)
 BYTES, HALF_BYTES = ir.VectorType(BYTE, 2 * WIDTH), ir.VectorType(BYTE, 2 * HALF)
 
@@ -116,6 +116,12 @@ def spread_halves(code: Any, first: Any, second: Any) -> Shorts:
     """Return a vector with the low 16 bits of one integer in lanes 0 to 7 and of another in the rest."""
     whole = [splat(code, code.trunc(scalar, SHORT), WIDTH) for scalar in (first, second)]
     return Shorts(code, shuffle(code, *whole, [i if i < HALF else WIDTH + i for i in range(WIDTH)]))
+
+
+def lanes_below(code: Any, first: Any, second: Any) -> Shorts:
+    """Return all bits set in the first lanes of each half, as many as two integers say, and 0 in the others."""
+    below = code.icmp_signed("<", counting_halves(code).value, spread_halves(code, first, second).value)
+    return Shorts(code, code.sext(below, SHORTS))
 
 
 def load_halves(code: Any, first: Any, second: Any) -> Shorts:
@@ -227,5 +233,3 @@ def look_up_written_out(code: Any, table: Any, places: Any) -> Any:
         place = code.add(code.and_(code.extract_element(places, INT32(i)), BYTE(2 * HALF - 1)), BYTE(half))
         found = code.insert_element(found, code.extract_element(table, code.zext(place, INT32)), INT32(i))
     return found
-
-

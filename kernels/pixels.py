@@ -6,10 +6,13 @@ in two halves of eight, each a run of neighbours in a row; ``places`` are the by
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
+from lipforge.kernels.canvas import BGR, LUMA, PAIRED_CHROMA, PIXEL_BYTES, SEPARATE_CHROMA
 from lipforge.kernels.fixed_point import (
     BYTES,
     HALF,
@@ -25,6 +28,13 @@ from lipforge.kernels.fixed_point import (
 from lipforge.kernels.lanes import BYTE, INT32, INT64, load, shuffle, spread, store
 
 EIGHT_BYTES = ir.VectorType(BYTE, 8)
+
+GATHER_BYTES = 16
+"""A sample may load so many bytes from its offset on."""
+
+SECOND_REST = 64
+REST_BYTES = 2 * SECOND_REST
+"""Room for a block of one plane and, from SECOND_REST on, of a second plane, where an image's row is too short for it."""
 
 
 def store_offsets(column: Shorts, row: Shorts, pixel_bytes: int, row_bytes: Any, address: Any) -> None:
@@ -56,7 +66,7 @@ def load_offsets(code: Any, address: Any) -> list[Any]:
 
 
 def sample_three(address: Any, offsets: list[Any], shares: tuple[Shorts, Shorts], row_bytes: Any) -> list[Shorts]:
-    """Sample 3-byte pixels; touches 8 bytes from each offset on, in its row and in the next.
+    """Sample 3-byte pixels; touches GATHER_BYTES from each offset on, in its row and in the next.
 
     Args:
         address: int64, of the image.
@@ -225,3 +235,32 @@ def write_one(levels: list[Shorts], first: Any, second: Any) -> None:
     code, level = levels[0].code, _rounded(levels[0])
     for half, address in ((0, first), (1, second)):
         store(code, code.trunc(level.half(half), EIGHT_BYTES), address)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the pixels of a ``PlaneGroup`` lie in memory.
+
+    Attributes:
+        pixel_bytes: from one pixel to the next.
+        channels: which of the three stored channels it has, see ``Canvas.mixing``.
+        planes: how many planes share them.
+        sample: reads one plane between pixels, as ``sample_one``.
+        read: reads pixels of one plane, as ``read_one``.
+        write: writes pixels of one plane, as ``write_one``.
+    """
+
+    pixel_bytes: int
+    channels: tuple[int, ...]
+    planes: int
+    sample: Callable[..., list[Shorts]]
+    read: Callable[[Any, Any, Any], list[Shorts]]
+    write: Callable[[list[Shorts], Any, Any], None]
+
+
+LAYOUTS = {
+    BGR: Layout(PIXEL_BYTES[BGR], (0, 1, 2), 1, sample_three, read_three, write_three),
+    LUMA: Layout(PIXEL_BYTES[LUMA], (0,), 1, sample_one, read_one, write_one),
+    SEPARATE_CHROMA: Layout(PIXEL_BYTES[SEPARATE_CHROMA], (1, 2), 2, sample_one, read_one, write_one),
+    PAIRED_CHROMA: Layout(PIXEL_BYTES[PAIRED_CHROMA], (1, 2), 1, sample_two, read_two, write_two),
+}

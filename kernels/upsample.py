@@ -14,14 +14,16 @@ Behind that there is room which a window may load and no pixel uses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from numba.core import types
+from numpy.typing import NDArray
 
+from lipforge.kernels.compiled import compiled
+from lipforge.kernels.errors import InputError
 from lipforge.kernels.fixed_point import (
     HALF,
     LARGEST_SHARE,
@@ -58,8 +60,18 @@ class Window(NamedTuple):
     plane_bytes: Any
 
 
+LARGEST_CROP_PX = 8000
+"""Positions in the crop are int32 with STEP_BITS behind the point."""
+
+
 def planes_shape(count: int, size_px: int) -> tuple[int, int, int]:
-    """Return the shape of the int16 array that holds ``count`` planes of S x S cells with their edges and room."""
+    """Return the shape of the int16 array that holds ``count`` planes of S x S cells with their edges and room.
+
+    Raises:
+        InputError: S is above LARGEST_CROP_PX.
+    """
+    if size_px > LARGEST_CROP_PX:
+        raise InputError(f"the crop is {size_px} px wide; at most {LARGEST_CROP_PX} are allowed.")
     return count, size_px + 2 + SPARE, size_px + 2 + SPARE
 
 
@@ -80,52 +92,56 @@ def pixels_per_half(forward: NDArray[np.float64]) -> int:
 
 
 class Upsampler:
-    """Emits the upsampling of a block's planes; what all planes share is computed once."""
+    """Emits the upsampling of a block's planes; what all planes share is computed once.
 
-    def __init__(self, code: Any, window: Window) -> None:
-        self._code, self._window = code, window
-        (offsets, x, y, rows, inside) = (self._planned(i) for i in range(5))
+    Args:
+        code: LLVM instruction builder.
+        window: the block's arguments.
+        rows: how many rows of cells its pixels need, 2 or 3; None: any number, found out at run time.
+    """
+
+    def __init__(self, code: Any, window: Window, rows: int | None) -> None:
+        self._code, self._window, self._rows = code, window, rows
+        offsets, x, y = (planned(code, window, i) for i in (PLAN_OFFSET, PLAN_X, PLAN_Y))
         self._starts = [code.add(window.planes, code.zext(offset, INT64)) for offset in offsets]
-        x, self._y = (
-            spread_halves(code, *start) + _along(code, step)
-            for start, step in ((x, window.step_x), (y, window.step_y))
+        across, self._down = (
+            spread_halves(code, *start) + _along(code, step) for start, step in ((x, window.step_x), (y, window.step_y))
         )
-        self._left = places_of(x >> WINDOW_BITS)
+        self._left = places_of(across >> WINDOW_BITS)
         self._right = self._left + NEXT_PLACE
         # 13 bits behind the point become 15; the cell falls off.
-        self._share_x, self._share_y = ((position << 2) & LARGEST_SHARE for position in (x, self._y))
-        most = code.select(code.icmp_signed(">", *rows), *rows)
-        self._tall, self._taller = (code.icmp_signed(">", most, INT32(limit)) for limit in (2, 3))
-        self._last_row = code.sub(code.zext(most, INT64), INT64(1))
-        self.near_border = code.icmp_signed("<", code.or_(*inside), INT32(0))
-
-    def _planned(self, index: int) -> list[Any]:
-        """Return a number of the plan for both halves."""
-        address = self._code.add(self._window.plan, INT64(4 * PLANNED * index))
-        return [load(self._code, INT32, self._code.add(address, INT64(4 * half))) for half in (0, 1)]
+        self._share_x, self._share_y = ((position << 2) & LARGEST_SHARE for position in (across, self._down))
 
     def plane(self, index: int) -> Shorts:
         """Return the upsampled values of one plane.
 
         They lie between the cells' values; |difference of neighbouring cells| must be below 32768.
         """
-        code = self._code
-        above, below = self._row(index, INT64(0)), self._row(index, INT64(1))
-        value = cgutils.alloca_once_value(code, above.towards(below, self._share_y).value)
-        with code.if_then(self._tall):
-            last = cgutils.alloca_once_value(code, below.value)
-            self._replace_below(index, INT64(1), value, last)
-            with code.if_then(self._taller), _rolled_range(code, INT64(2), self._last_row) as row:
-                self._replace_below(index, row, value, last)
-        return Shorts(code, code.load(value))
+        above, below = (self._row(index, INT64(row)) for row in (0, 1))
+        value = above.towards(below, self._share_y)
+        if self._rows is None:
+            return self._rows_below(index, value, below)
+        for row in range(1, self._rows - 1):
+            value, below = self._row_below(index, INT64(row), value, below)
+        return value
 
-    def _replace_below(self, index: int, row: Any, value: Any, last: Any) -> None:
-        """Give the pixels that lie below a row of the window their values."""
+    def _rows_below(self, index: int, value: Shorts, above: Shorts) -> Shorts:
         code = self._code
-        above, below = Shorts(code, code.load(last)), self._row(index, code.add(row, INT64(1)))
-        reached = self._y.reaches(spread_short(code, code.mul(row, INT64(CELL))))
-        code.store(code.select(reached, above.towards(below, self._share_y).value, code.load(value)), value)
-        code.store(below.value, last)
+        slots = [cgutils.alloca_once_value(code, vector.value) for vector in (value, above)]
+        rows = code.zext(_most_rows(code, self._window), INT64)
+        with cgutils.for_range_slice(code, INT64(1), code.sub(rows, INT64(1)), INT64(1)) as (row, _):
+            passed = self._row_below(index, row, *(Shorts(code, code.load(slot)) for slot in slots))
+            for slot, vector in zip(slots, passed, strict=True):
+                code.store(vector.value, slot)
+        return Shorts(code, code.load(slots[0]))
+
+    def _row_below(self, index: int, row: Any, value: Shorts, above: Shorts) -> tuple[Shorts, Shorts]:
+        """Give the pixels that lie below a row of the window their values; return all values and the next row."""
+        code = self._code
+        below = self._row(index, code.add(row, INT64(1)))
+        reached = self._down.reaches(spread_short(code, code.mul(row, INT64(CELL))))
+        chosen = code.select(reached, above.towards(below, self._share_y).value, value.value)
+        return Shorts(code, chosen), below
 
     def _row(self, index: int, row: Any) -> Shorts:
         """Return a row of a plane, upsampled along x."""
@@ -135,28 +151,49 @@ class Upsampler:
         return look_up(table, self._left).towards(look_up(table, self._right), self._share_x)
 
 
+def upsample_block(code: Any, window: Window, special: Any, emit: Callable[[Upsampler, bool], None]) -> None:
+    """Emit a block's code three times and choose at run time: for pixels that need 2, 3 or any number of rows.
+
+    Most blocks need 2 or 3, and straight code for them is a third faster than code with branches inside.
+
+    Args:
+        code: LLVM instruction builder.
+        window: the block's arguments.
+        special: one bit; where it is set, the last of the three runs.
+        emit: ``emit(fields, special)``, Python bool, emits the block once.
+    """
+    rows = _most_rows(code, window)
+    with code.if_else(code.or_(special, code.icmp_signed(">", rows, INT32(3)))) as (rare, usual):
+        with rare:
+            emit(Upsampler(code, window, None), True)
+        with usual, code.if_else(code.icmp_signed("==", rows, INT32(2))) as (flat, tall):
+            with flat:
+                emit(Upsampler(code, window, 2), False)
+            with tall:
+                emit(Upsampler(code, window, 3), False)
+
+
+def planned(code: Any, window: Window, index: int) -> list[Any]:
+    """Return a number of the plan, as int32, for both halves."""
+    address = code.add(window.plan, INT64(4 * PLANNED * index))
+    return [load(code, INT32, code.add(address, INT64(4 * half))) for half in (0, 1)]
+
+
+def near_border(code: Any, window: Window) -> Any:
+    """Return one bit: whether pixels may lie on the border's ramp."""
+    return code.icmp_signed("<", code.or_(*planned(code, window, PLAN_INSIDE)), INT32(0))
+
+
+def _most_rows(code: Any, window: Window) -> Any:
+    rows = planned(code, window, PLAN_ROWS)
+    return code.select(code.icmp_signed(">", *rows), *rows)
+
+
 def _along(code: Any, step: Any) -> Shorts:
     """Return how far the eight pixels of each half are from its first one, WINDOW_BITS behind the point."""
     dropped = STEP_BITS - WINDOW_BITS
     numbers = widen(counting_halves(code))
     return narrow(*((number * spread(code, step) + (1 << (dropped - 1))) >> dropped for number in numbers))
-
-
-@contextmanager
-def _rolled_range(code: Any, start: Any, end: Any) -> Iterator[Any]:
-    """Repeat the instructions of the block for each int64 from start to end, which is more; never unrolled."""
-    before, body, after = code.block, code.append_basic_block("rows"), code.append_basic_block("rows.end")
-    code.branch(body)
-    code.position_at_end(body)
-    number = code.phi(INT64)
-    number.add_incoming(start, before)
-    yield number
-    following = code.add(number, INT64(1))
-    number.add_incoming(following, code.block)
-    jump = code.cbranch(code.icmp_signed("<", following, end), body, after)
-    # The first operand of a loop's metadata is to be itself; that it is distinct will do, and llvmlite has no other way.
-    jump.set_metadata("llvm.loop", code.module.add_metadata([code.module.add_metadata(["llvm.loop.unroll.disable"])]))
-    code.position_at_end(after)
 
 
 class Row(NamedTuple):
@@ -174,6 +211,9 @@ class Row(NamedTuple):
 
 PLANNED = 8
 """Halves that ``plan_windows`` plans at once."""
+
+PLAN_OFFSET, PLAN_X, PLAN_Y, PLAN_ROWS, PLAN_INSIDE = range(5)
+"""What it finds for each: see there."""
 
 
 @intrinsic
@@ -223,3 +263,69 @@ def _in_window(position: Vector, cell: Vector) -> Vector:
     """Return where a position lies in the window that begins with the cell before ``cell``."""
     dropped = STEP_BITS - WINDOW_BITS
     return (position + (UNIT + (1 << (dropped - 1))) - (cell << STEP_BITS)) >> dropped
+
+
+@compiled
+def plan_row(
+    plans: int,
+    forward: NDArray[np.float64],
+    span: tuple[int, int, int],
+    pixels: int,
+    crop: tuple[int, int, int],
+) -> None:
+    """Plan the windows of a row, PLANNED halves at a time.
+
+    Args:
+        plans: address of ``plan_bytes``, overwritten.
+        forward: float64 (2, 3), image px to crop px.
+        span: row, first and end column.
+        pixels: how many a half has.
+        crop: S - 1; width of the border's ramp, STEP_BITS behind the point; bytes of a row of a plane.
+    """
+    y, first, end = span
+    step_x, step_y = in_units(forward[0, 0]), in_units(forward[1, 0])
+    for x in range(first, end, PLANNED * pixels):
+        crop_x = in_units(forward[0, 0] * x + forward[0, 1] * y + forward[0, 2])
+        crop_y = in_units(forward[1, 0] * x + forward[1, 1] * y + forward[1, 2])
+        plan_windows(plans, (crop_x, crop_y, step_x, step_y, pixels, *crop))
+        plans += PLAN_BYTES
+
+
+@compiled
+def in_units(position: float) -> Any:
+    """Return a position in crop px as int64, STEP_BITS behind the point."""
+    return np.int64(math.floor(position * UNIT + 0.5))
+
+
+PLAN_BYTES = 5 * 4 * PLANNED
+
+
+def plan_bytes(width: int, pixels: int) -> int:
+    """Return how much memory the plan of a row of this many pixels takes."""
+    return -(-width // (PLANNED * pixels)) * PLAN_BYTES
+
+
+@compiled
+def half_plan(plans: int, half: int) -> Any:
+    """Return the address of the numbers of a half, for ``Window``, in the plan of a row."""
+    return plans + (half // PLANNED) * PLAN_BYTES + (half % PLANNED) * 4
+
+
+@compiled
+def rounded(value: float, low: float, high: float) -> Any:
+    """Return a float32 as int16, cut to whole numbers low and high and rounded to nearest."""
+    cut = min(max(value, np.float32(low)), np.float32(high))
+    # Cutting off what is behind the point rounds down only above 0.
+    return np.int16(np.int32(cut + np.float32(32768.5)) - np.int32(32768))
+
+
+@compiled
+def repeat_edges(planes: NDArray[np.int16], size_px: int, first: int, end: int) -> None:
+    """Fill the cells around planes of S x S from their neighbours; only rows from ``first`` to ``end`` are filled in."""
+    for i in range(planes.shape[0]):
+        for y in range(first + 1, end + 1):
+            planes[i, y, 0] = planes[i, y, 1]
+            planes[i, y, size_px + 1] = planes[i, y, size_px]
+        for x in range(size_px + 2):
+            planes[i, first, x] = planes[i, first + 1, x]
+            planes[i, end + 1, x] = planes[i, end, x]

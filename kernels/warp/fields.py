@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.arrays import require_array
+from lipforge.kernels.canvas import Canvas
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.spans import active_box
 from lipforge.kernels.spec import WarpSpec
@@ -16,12 +18,21 @@ from lipforge.kernels.upsample import is_turned
 from lipforge.kernels.warp.pack import LARGEST_SHIFT, measure_fields, pack_fields
 from lipforge.kernels.warp.scratch import WarpScratch
 
-# From RGB in 0..1 and 1 to the levels of red, green and blue.
-RGB_LEVELS = np.array([[255, 0, 0, 0], [0, 255, 0, 0], [0, 0, 255, 0]], np.float32)
-
 
 @dataclass(frozen=True)
 class Fields:
+    """What the compositor needs to know of flow, mask and colour.
+
+    Attributes:
+        planes: int16 (6, S + 10, S + 10), see ``pack_fields``.
+        size_px: S.
+        box: left, top, right, bottom in crop px; outside it flow and mask are zero.
+        reach: largest |flow| along x and y in crop px.
+        border_px: width of the border's ramp in crop px.
+        shift_bits: fraction bits of the displacements, which are in px of the canvas.
+        turned: x and y of the planes are exchanged.
+    """
+
     planes: NDArray[np.int16]
     size_px: int
     box: tuple[float, float, float, float]
@@ -32,18 +43,56 @@ class Fields:
 
 
 def prepare_fields(
+    canvas: Canvas,
     scratch: WarpScratch,
-    flow: NDArray[np.float32],
-    mask: NDArray[np.float32],
-    colour: NDArray[np.float32],
+    outputs: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     spec: WarpSpec,
     strength: float,
-    mixing: NDArray[np.float32],
-    forward: NDArray[np.float64],
-    inverse: NDArray[np.float64],
 ) -> Fields | None:
+    """Check a generator's outputs and pack them; None if they change nothing.
+
+    Args:
+        canvas: what they are applied to.
+        scratch: gives the memory of the planes.
+        outputs: flow float32 (2, S, S), x then y, in crop px; mask float32 (S, S), in [0, 1]; colour float32 (3, S, S)
+            RGB, in [0, 1].
+        spec: the border ramp.
+        strength: in [0, 1].
+
+    Raises:
+        InputError: an argument has the wrong shape, dtype or layout, or a value is not finite.
+    """
+    size_px = _check(outputs, spec, strength)
+    finite, reach, cells = measure_fields(*(plane.view(np.int32) for plane in outputs))
+    if not finite:
+        raise InputError(
+            "flow, mask and colour must be finite; they hold NaN or infinity. Check the model that made them."
+        )
+    if cells[2] == cells[0] or strength == 0.0:
+        return None
+    first, turned = canvas.groups[0], is_turned(canvas.groups[0].forward)
+    planes = scratch.field_planes(size_px)
+    (a, b, _), (c, d, _) = first.inverse.tolist()
+    shift_bits = _shift_bits(
+        strength * max(abs(a) * reach[0] + abs(b) * reach[1], abs(c) * reach[0] + abs(d) * reach[1])
+    )
+    unit = strength * 2.0**shift_bits
+    top, bottom = (cells[0], cells[2]) if turned else (cells[1], cells[3])
+    pack_fields(
+        *(_turned(outputs, scratch) if turned else outputs),
+        (a * unit, b * unit, c * unit, d * unit),
+        strength,
+        canvas.mixing,
+        (max(top - 1, 0), min(bottom + 1, size_px)),
+        planes,
+    )
+    return Fields(planes, size_px, active_box(cells, size_px), reach, float(spec.border_px), shift_bits, turned)
+
+
+def _check(outputs: tuple[Any, Any, Any], spec: WarpSpec, strength: float) -> int:
+    flow, mask, colour = outputs
     require_array("mask", mask, np.float32, ("S", "S"))
-    size_px = mask.shape[0]
+    size_px = int(mask.shape[0])
     require_array("mask", mask, np.float32, (size_px, size_px))
     require_array("flow", flow, np.float32, (2, size_px, size_px))
     require_array("colour", colour, np.float32, (3, size_px, size_px))
@@ -51,35 +100,20 @@ def prepare_fields(
         raise InputError(f"strength must lie between 0 and 1, not {strength!r}.")
     if not spec.border_px >= 0.0:
         raise InputError(f"WarpSpec.border_px must be 0 or more, not {spec.border_px!r}.")
-    finite, reach_x, reach_y, *cells = measure_fields(flow.view(np.int32), mask.view(np.int32), colour.view(np.int32))
-    if not finite:
-        raise InputError(
-            "flow, mask and colour must be finite; they hold NaN or infinity. Check the model that made them."
-        )
-    if cells[2] == cells[0] or strength == 0.0:
-        return None
-    turned = is_turned(forward)
-    box = active_box(cells, size_px)
-    if turned:
-        room = scratch.turned(size_px)
-        for i, plane in enumerate([*flow, mask, *colour]):
-            np.copyto(room[i], plane.T)
-        flow, mask, colour = room[:2], room[2], room[3:]
-        cells = [cells[1], cells[0], cells[3], cells[2]]
-    planes = scratch.planes(size_px)
-    reach = np.array([reach_x, reach_y], np.int32).view(np.float32).tolist()
-    (a, b, _), (c, d, _) = inverse.tolist()
-    longest = max(abs(a) * reach[0] + abs(b) * reach[1], abs(c) * reach[0] + abs(d) * reach[1]) * strength
-    shift_bits = 14 if longest < 0.5 else max(0, min(14, math.floor(math.log2(LARGEST_SHIFT / longest))))
-    unit = strength * 2.0**shift_bits
-    pack_fields(
-        flow,
-        mask,
-        colour,
-        (a * unit, b * unit, c * unit, d * unit),
-        strength,
-        mixing,
-        (max(cells[1] - 1, 0), min(cells[3] + 1, size_px)),
-        planes,
-    )
-    return Fields(planes, size_px, box, tuple(reach), float(spec.border_px), shift_bits, turned)
+    return size_px
+
+
+def _shift_bits(longest_px: float) -> int:
+    """Return how many fraction bits a displacement can have in an int16, from 0 to 14."""
+    if longest_px <= 1.0:
+        return 13
+    return max(0, min(13, math.floor(math.log2(LARGEST_SHIFT / longest_px))))
+
+
+def _turned(outputs: tuple[NDArray[np.float32], ...], scratch: WarpScratch) -> tuple[NDArray[np.float32], ...]:
+    """Return copies of flow, mask and colour with x and y exchanged."""
+    flow, mask, colour = outputs
+    room = scratch.turned_planes(mask.shape[0])
+    for to, plane in zip(room, (*flow, mask, *colour), strict=True):
+        np.copyto(to, plane.T)
+    return room[:2], room[2], room[3:]

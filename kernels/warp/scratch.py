@@ -7,36 +7,45 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.upsample import planes_shape
+from lipforge.kernels.buffers import Buffer
+from lipforge.kernels.pixels import GATHER_BYTES, REST_BYTES
+from lipforge.kernels.upsample import plan_bytes, planes_shape
+from lipforge.kernels.warp.vector_warp import RECORD_BYTES
 
-PLANES = 6
-GATHER_BYTES = 16
+FIELD_PLANES = 6
 
 
 @dataclass
 class WarpScratch:
-    byte_buffer: NDArray[np.uint8] = field(default_factory=lambda: np.empty(0, np.uint8))
-    cell_buffer: NDArray[np.int16] = field(default_factory=lambda: np.empty(0, np.int16))
-    turned_buffer: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
-    rest: NDArray[np.uint8] = field(default_factory=lambda: np.empty(64, np.uint8))
-    plan: NDArray[np.int32] = field(default_factory=lambda: np.empty(102400, np.int32))
+    """Buffers that grow when a larger region comes and are never given back; not for two threads at once."""
 
-    def pixels(self, count: int, height: int, row_bytes: int) -> list[int]:
+    copies: Buffer = field(default_factory=lambda: Buffer(np.uint8))
+    fields: Buffer = field(default_factory=lambda: Buffer(np.int16))
+    turned: Buffer = field(default_factory=lambda: Buffer(np.float32))
+    row: Buffer = field(default_factory=lambda: Buffer(np.uint8))
+    columns: Buffer = field(default_factory=lambda: Buffer(np.int32))
+
+    def copy_room(self, count: int, height: int, row_bytes: int) -> list[int]:
+        """Return addresses of room for copies of image regions, each of ``height`` rows and what a gather may touch."""
         used = height * row_bytes + GATHER_BYTES
-        if self.byte_buffer.size < count * used:
-            self.byte_buffer = np.empty(count * used, np.uint8)
-        start = self.byte_buffer.ctypes.data
+        start = self.copies.room(count * used).ctypes.data
         return [start + i * used for i in range(count)]
 
-    def planes(self, size_px: int) -> NDArray[np.int16]:
-        shape = planes_shape(PLANES, size_px)
-        needed = shape[0] * shape[1] * shape[2]
-        if self.cell_buffer.size < needed:
-            self.cell_buffer = np.zeros(needed, np.int16)
-        return self.cell_buffer[:needed].reshape(shape)
+    def field_planes(self, size_px: int) -> NDArray[np.int16]:
+        """Return room for the fields as ``pack_fields`` fills it, int16 (6, S + 10, S + 10)."""
+        return self.fields.room(*planes_shape(FIELD_PLANES, size_px))
 
-    def turned(self, size_px: int) -> NDArray[np.float32]:
-        needed = PLANES * size_px * size_px
-        if self.turned_buffer.size < needed:
-            self.turned_buffer = np.empty(needed, np.float32)
-        return self.turned_buffer[:needed].reshape(PLANES, size_px, size_px)
+    def turned_planes(self, size_px: int) -> NDArray[np.float32]:
+        """Return room for flow, mask and colour with x and y exchanged, float32 (6, S, S)."""
+        return self.turned.room(FIELD_PLANES, size_px, size_px)
+
+    def row_room(self, width: int, pixels: int) -> tuple[tuple[int, int, int], NDArray[np.int32]]:
+        """Return addresses of room for a block's pixels, a row's plan and its records, and for the blocks' columns.
+
+        Args:
+            width: of a row in px.
+            pixels: how many a half of a block has.
+        """
+        blocks, plan = -(-width // (2 * pixels)), plan_bytes(width, pixels)
+        start = self.row.room(REST_BYTES + plan + blocks * RECORD_BYTES).ctypes.data
+        return (start, start + REST_BYTES, start + REST_BYTES + plan), self.columns.room(blocks)

@@ -1,47 +1,52 @@
-"""Sixteen pixels of the compositor: sample the fields, gather the source, blend, store. See ``kernels/fixed_point.py``.
+"""Sixteen pixels of the compositor in two steps; see ``kernels/fixed_point.py`` for how to read vector code.
 
-One block function per way the channels lie in memory; what differs between them is a ``Layout``.
+The first step samples the fields: where do the pixels come from, and what is painted over them. The second gathers,
+blends and writes. A row's blocks all take the first step, then all take the second: a block's way from its position in
+the crop to the pixel it writes is one long chain, and a processor overlaps several blocks only while they are short.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from numba.core import types
 
+from lipforge.kernels.canvas import BGR, LUMA, PAIRED_CHROMA, SEPARATE_CHROMA
 from lipforge.kernels.fixed_point import (
+    BIT,
     LARGEST_SHARE,
     SHARE_BITS,
     SHORTS,
+    WIDTH,
     Shorts,
     any_set,
     counting_halves,
+    lanes_below,
     narrow,
     spread_halves,
     spread_short,
     widen,
 )
 from lipforge.kernels.lanes import INT64, cgutils, intrinsic, load, spread, store, unpack
-from lipforge.kernels.pixels import (
-    load_offsets,
-    sample_one,
-    sample_three,
-    sample_two,
-    store_offsets,
-    write_one,
-    write_three,
-    write_two,
-)
-from lipforge.kernels.upsample import Upsampler, Window
+from lipforge.kernels.pixels import LAYOUTS, Layout, load_offsets, store_offsets
+from lipforge.kernels.upsample import Upsampler, Window, near_border, upsample_block
+
+SHIFT_X, SHIFT_Y, MASK, PAINTED = 0, 1, 2, 3
+"""The planes of the fields: displacement in px of the image, mask as share, from PAINTED on levels of three channels."""
+
+RECORD_BYTES = 4 * WIDTH + 6 * 2 * WIDTH
+"""What step one tells step two: byte offsets into the copy, int32; then six times int16: share of the right and of the
+lower neighbour, mask, levels of up to three channels."""
 
 
 class Motion(NamedTuple):
-    """The int64 arguments of a block's motion, in order; positions in px."""
+    """The int64 arguments of step one, in order; positions in px."""
 
-    moved: Any  # address of MOVED_BYTES, written
-    ahead: Any  # pixels from the first half to the second
+    record: Any  # address of RECORD_BYTES, written
+    pixels: Any  # how many a half has
+    first_pixels: Any  # how many of them are to be composited, in both halves
+    second_pixels: Any
     x: Any  # position of the first pixel in the copy
     y: Any
     last_x: Any  # last column and row of the copy
@@ -50,24 +55,8 @@ class Motion(NamedTuple):
     shift_bits: Any  # fraction bits of the displacements
 
 
-class Block(NamedTuple):
-    """The int64 arguments of a block's pixels, in order; addresses are bytes."""
-
-    moved: Any  # address of what the block's motion wrote
-    target: Any  # address of the first pixel
-    second_target: Any  # the same in the V plane; unused elsewhere
-    ahead: Any  # pixels from the first half to the second
-    source: Any  # address of the copy's first pixel
-    second_source: Any
-    source_stride: Any  # bytes from row to row of the copy
-
-
-MOVED_BYTES = 64 + 6 * 32
-"""16 int32 byte offsets into the copy; then 16 int16 each: shares of the right and lower neighbour, mask, colours."""
-
-
 class Ramp(NamedTuple):
-    """The float32 arguments of a block, in order, for blocks near the square's edge."""
+    """The float32 arguments of step one, in order, for blocks near the square's edge."""
 
     crop_x: Any  # crop position of the first pixel
     crop_y: Any
@@ -78,92 +67,67 @@ class Ramp(NamedTuple):
     last: Any  # S - 1
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How a block reads source pixels and writes results.
+class Block(NamedTuple):
+    """The int64 arguments of step two, in order; addresses are bytes."""
 
-    Attributes:
-        pixel_bytes: from one pixel of the source to the next.
-        painted: which planes of the fields are the colours of the channels.
-        sample: from the block's arguments, byte offsets and shares to one vector per channel.
-        write: stores one vector of levels per channel at the addresses of both halves' pixels.
-        planes: 2 if U and V have a plane each.
-    """
-
-    pixel_bytes: int
-    painted: tuple[int, ...]
-    sample: Callable[..., list[Shorts]]
-    write: Callable[[list[Shorts], Any, Any], None]
-    planes: int = 1
-
-
-BGR = Layout(3, (5, 4, 3), sample_three, write_three)
-LUMA = Layout(1, (3,), sample_one, write_one)
-SEPARATE_CHROMA = Layout(1, (4, 5), sample_one, write_one, planes=2)
-PAIRED_CHROMA = Layout(2, (4, 5), sample_two, write_two)
+    record: Any  # what step one wrote
+    pixels: Any  # how many a half has
+    target: Any  # address of the first pixel
+    second_target: Any  # the same in the V plane
+    source: Any  # address of the copy's first pixel
+    second_source: Any
+    source_stride: Any  # bytes from row to row of the copy
 
 
 def _emit_motion(code: Any, layout: Layout, window: Window, motion: Motion, ramp: Ramp) -> Any:
     """Find where sixteen pixels come from; return one bit: whether anything moves or paints there."""
-    fields = Upsampler(code, window)
-    near, values = fields.near_border, [fields.plane(i) for i in range(3)]
-    shift_x, shift_y, weight = _near_border(code, near, motion, ramp, values)
-    active = any_set(code, shift_x | shift_y | weight)
-    with code.if_then(active):
-        # A lane with zero flow and mask will write the bytes it reads: its shares are exactly 0.
-        column, share_x = _locate(_pixels(code, motion), shift_x, motion, motion.last_x)
-        row, share_y = _locate(spread_short(code, motion.y), shift_y, motion, motion.last_y)
-        store_offsets(column, row, layout.pixel_bytes, motion.source_stride, motion.moved)
-        for i, value in enumerate([share_x, share_y, weight, *map(fields.plane, layout.painted)]):
-            store(code, value.value, code.add(motion.moved, INT64(64 + 32 * i)))
-    return active
+    changes = cgutils.alloca_once(code, BIT)
+    partial = code.icmp_signed("<", code.add(motion.first_pixels, motion.second_pixels), INT64(WIDTH))
+
+    def emit(fields: Upsampler, special: bool) -> None:
+        shift_x, shift_y, weight = (fields.plane(index) for index in (SHIFT_X, SHIFT_Y, MASK))
+        if special:  # the border's ramp; and lanes that are not to be composited get 0
+            gain = _ramp(code, motion, ramp) & lanes_below(code, motion.first_pixels, motion.second_pixels)
+            shift_x, shift_y, weight = (value.times(gain) for value in (shift_x, shift_y, weight))
+        active = any_set(code, shift_x | shift_y | weight)
+        code.store(active, changes)
+        with code.if_then(active):
+            _keep(code, layout, motion, (shift_x, shift_y), [weight, *map(fields.plane, painted)])
+
+    painted = [PAINTED + channel for channel in layout.channels]
+    upsample_block(code, window, code.or_(near_border(code, window), partial), emit)
+    return code.load(changes)
 
 
-def _emit_pixels(code: Any, layout: Layout, block: Block) -> None:
-    """Gather the source pixels, blend and write them."""
-    offsets = load_offsets(code, block.moved)
-    kept = [
-        Shorts(code, load(code, SHORTS, code.add(block.moved, INT64(64 + 32 * i))))
-        for i in range(3 + len(layout.painted))
-    ]
-    share_x, share_y, weight, *painted = kept
-    sources, targets = (block.source, block.second_source), (block.target, block.second_target)
-    warped = []
-    for source in sources[: layout.planes]:
-        warped += layout.sample(source, offsets, (share_x, share_y), block.source_stride)
-    blended = [a.towards(b, weight) for a, b in zip(warped, painted, strict=True)]
-    half = code.mul(block.ahead, INT64(layout.pixel_bytes))
-    channels = len(blended) // layout.planes
-    for i in range(layout.planes):
-        layout.write(blended[i * channels : (i + 1) * channels], targets[i], code.add(targets[i], half))
+def _keep(code: Any, layout: Layout, motion: Motion, shift: tuple[Shorts, Shorts], values: list[Shorts]) -> None:
+    """Write the record. A lane with zero flow and mask will write the bytes it reads: its shares are exactly 0."""
+    pixel = counting_halves(code) + spread_halves(code, motion.x, code.add(motion.x, motion.pixels))
+    column, share_x = _locate(pixel, shift[0], motion.shift_bits, motion.last_x)
+    row, share_y = _locate(spread_short(code, motion.y), shift[1], motion.shift_bits, motion.last_y)
+    store_offsets(column, row, layout.pixel_bytes, motion.source_stride, motion.record)
+    for i, value in enumerate([share_x, share_y, *values]):
+        store(code, value.value, _member(code, motion.record, i))
 
 
-def _pixels(code: Any, motion: Motion) -> Shorts:
-    return counting_halves(code) + spread_halves(code, motion.x, code.add(motion.x, motion.ahead))
+def _member(code: Any, record: Any, index: int) -> Any:
+    return code.add(record, INT64(4 * WIDTH + 2 * WIDTH * index))
 
 
-def _locate(pixel: Shorts, shift: Shorts, motion: Motion, last: Any) -> tuple[Shorts, Shorts]:
-    """Return the column (or row) of the left neighbour of the moved pixels and the share of the right one."""
+def _locate(pixel: Shorts, shift: Shorts, shift_bits: Any, last: Any) -> tuple[Shorts, Shorts]:
+    """Return the left (or upper) neighbour of moved pixels in the copy, and the share of the other one.
+
+    Pixels and whole displacements are at most 16 000 and 16 383: their sum fits. Beyond the copy the share may be
+    anything, because a border that repeats the edge lies around it.
+    """
     code = pixel.code
-    bits = spread_short(code, motion.shift_bits)
-    whole = (pixel + shift.signed_shift(bits)).at_least(0).at_most(spread_short(code, last))
-    rest = spread_short(code, code.sub(INT64(SHARE_BITS), motion.shift_bits))
-    return whole, (shift << rest) & LARGEST_SHARE
-
-
-def _near_border(code: Any, near: Any, motion: Motion, ramp: Ramp, values: list[Shorts]) -> list[Shorts]:
-    """Multiply values by the border ramp where it is not 1."""
-    slots = [cgutils.alloca_once_value(code, value.value) for value in values]
-    with code.if_then(near):
-        gain = _ramp(code, motion, ramp)
-        for slot, value in zip(slots, values, strict=True):
-            code.store(value.times(gain).value, slot)
-    return [Shorts(code, code.load(slot)) for slot in slots]
+    whole = pixel + shift.signed_shift(spread_short(code, shift_bits))
+    fraction = shift << spread_short(code, code.sub(INT64(SHARE_BITS), shift_bits))
+    return whole.at_least(0).at_most(spread_short(code, last)), fraction & LARGEST_SHARE
 
 
 def _ramp(code: Any, motion: Motion, ramp: Ramp) -> Shorts:
     gains = []
-    for number in widen(counting_halves(code) + spread_halves(code, INT64(0), motion.ahead)):
+    for number in widen(counting_halves(code) + spread_halves(code, INT64(0), motion.pixels)):
         along, last = number.to_floats(), spread(code, ramp.last)
         crop_x = along.times_plus(spread(code, ramp.step_x), spread(code, ramp.crop_x))
         crop_y = along.times_plus(spread(code, ramp.step_y), spread(code, ramp.crop_y))
@@ -173,7 +137,21 @@ def _ramp(code: Any, motion: Motion, ramp: Ramp) -> Shorts:
     return narrow(*gains)
 
 
-def _motion_emitter(layout: Layout) -> Callable[[Any, Any, Any, Any], Any]:
+def _emit_pixels(code: Any, layout: Layout, block: Block) -> None:
+    """Gather the source pixels, blend and write them."""
+    offsets = load_offsets(code, block.record)
+    members = range(3 + len(layout.channels))
+    kept = [Shorts(code, load(code, SHORTS, _member(code, block.record, i))) for i in members]
+    shares, weight, painted = (kept[0], kept[1]), kept[2], kept[3:]
+    second_half = code.mul(block.pixels, INT64(layout.pixel_bytes))
+    for source, target in [(block.source, block.target), (block.second_source, block.second_target)][: layout.planes]:
+        warped = layout.sample(source, offsets, shares, block.source_stride)
+        mine, painted = painted[: len(warped)], painted[len(warped) :]
+        blended = [level.towards(colour, weight) for level, colour in zip(warped, mine, strict=True)]
+        layout.write(blended, target, code.add(target, second_half))
+
+
+def _motion(layout: Layout) -> Callable[[Any, Any, Any, Any], Any]:
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
         window, motion, ramp = (unpack(code, argument) for argument in arguments)
         return _emit_motion(code, layout, Window(*window), Motion(*motion), Ramp(*ramp))
@@ -181,7 +159,7 @@ def _motion_emitter(layout: Layout) -> Callable[[Any, Any, Any, Any], Any]:
     return emit
 
 
-def _pixels_emitter(layout: Layout) -> Callable[[Any, Any, Any, Any], Any]:
+def _pixels(layout: Layout) -> Callable[[Any, Any, Any, Any], Any]:
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
         _emit_pixels(code, layout, Block(*unpack(code, arguments[0])))
         return context.get_dummy_value()
@@ -189,49 +167,52 @@ def _pixels_emitter(layout: Layout) -> Callable[[Any, Any, Any, Any], Any]:
     return emit
 
 
+# One pair of functions for each kind of planes; arguments are ``Window``, ``Motion``, ``Ramp`` and ``Block`` as tuples.
+
+
 @intrinsic
 def move_bgr(typing_context: Any, window: Any, motion: Any, ramp: Any) -> Any:
-    """Find where sixteen BGR pixels come from (plain tuples); return whether any change."""
-    return types.boolean(window, motion, ramp), _motion_emitter(BGR)
+    """Step one for BGR; return whether any of the pixels changes."""
+    return types.boolean(window, motion, ramp), _motion(LAYOUTS[BGR])
 
 
 @intrinsic
 def write_bgr(typing_context: Any, block: Any) -> Any:
-    """Composite sixteen BGR pixels whose motion is known (``Block`` as a plain tuple)."""
-    return types.void(block), _pixels_emitter(BGR)
+    """Step two for BGR."""
+    return types.void(block), _pixels(LAYOUTS[BGR])
 
 
 @intrinsic
 def move_luma(typing_context: Any, window: Any, motion: Any, ramp: Any) -> Any:
-    """Find where sixteen pixels of a luma plane come from (plain tuples); return whether any change."""
-    return types.boolean(window, motion, ramp), _motion_emitter(LUMA)
+    """Step one for luma."""
+    return types.boolean(window, motion, ramp), _motion(LAYOUTS[LUMA])
 
 
 @intrinsic
 def write_luma(typing_context: Any, block: Any) -> Any:
-    """Composite sixteen pixels of a luma plane whose motion is known (``Block`` as a plain tuple)."""
-    return types.void(block), _pixels_emitter(LUMA)
+    """Step two for luma."""
+    return types.void(block), _pixels(LAYOUTS[LUMA])
 
 
 @intrinsic
 def move_separate_chroma(typing_context: Any, window: Any, motion: Any, ramp: Any) -> Any:
-    """Find where sixteen pixels of a U and a V plane come from (plain tuples); return whether any change."""
-    return types.boolean(window, motion, ramp), _motion_emitter(SEPARATE_CHROMA)
+    """Step one for a U and a V plane."""
+    return types.boolean(window, motion, ramp), _motion(LAYOUTS[SEPARATE_CHROMA])
 
 
 @intrinsic
 def write_separate_chroma(typing_context: Any, block: Any) -> Any:
-    """Composite sixteen pixels of a U and a V plane whose motion is known (``Block`` as a plain tuple)."""
-    return types.void(block), _pixels_emitter(SEPARATE_CHROMA)
+    """Step two for a U and a V plane."""
+    return types.void(block), _pixels(LAYOUTS[SEPARATE_CHROMA])
 
 
 @intrinsic
 def move_paired_chroma(typing_context: Any, window: Any, motion: Any, ramp: Any) -> Any:
-    """Find where sixteen pixels of a plane with U and V in turns come from (plain tuples); return whether any change."""
-    return types.boolean(window, motion, ramp), _motion_emitter(PAIRED_CHROMA)
+    """Step one for U and V in turns."""
+    return types.boolean(window, motion, ramp), _motion(LAYOUTS[PAIRED_CHROMA])
 
 
 @intrinsic
 def write_paired_chroma(typing_context: Any, block: Any) -> Any:
-    """Composite sixteen pixels of a plane with U and V in turns whose motion is known (``Block`` as a plain tuple)."""
-    return types.void(block), _pixels_emitter(PAIRED_CHROMA)
+    """Step two for U and V in turns."""
+    return types.void(block), _pixels(LAYOUTS[PAIRED_CHROMA])
