@@ -1,6 +1,7 @@
 """What warp and paste paint into, checked: a BGR image or the planes of a YUV 4:2:0 frame, with the place of the crop.
 
-An image is one ``PlaneGroup``; a frame is two, because luma and chroma have resolutions, and so transforms, of their own.
+An image is one ``PlaneGroup``; a frame is two, because luma and chroma differ in resolution and so in
+transform.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ BGR, LUMA, SEPARATE_CHROMA, PAIRED_CHROMA = 0, 1, 2, 3
 
 PIXEL_BYTES = (3, 1, 1, 2)
 
-# From red, green, blue in 0..1 and 1 to the levels of blue, green and red.
-_TO_BGR = np.array([[0, 0, 255, 0], [0, 255, 0, 0], [255, 0, 0, 0]], np.float32)
+Mixing = tuple[float, ...]
+"""Three rows of four numbers: from red, green, blue in 0..1 and 1 to the levels of a canvas' channels."""
+
+TO_BGR: Mixing = (0.0, 0.0, 255.0, 0.0, 0.0, 255.0, 0.0, 0.0, 255.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,11 @@ class Canvas:
 
     Attributes:
         groups: the planes; the first one has the resolution of the transform.
-        mixing: float32 (3, 4), from red, green, blue in 0..1 and 1 to the levels of the stored channels in their order:
-            B, G, R or Y, U, V.
+        mixing: gives the levels of the stored channels in their order: B, G, R or Y, U, V.
     """
 
     groups: tuple[PlaneGroup, ...]
-    mixing: NDArray[np.float32]
+    mixing: Mixing
 
     @classmethod
     def of_image(cls, image: Any, transform: Any) -> Canvas:
@@ -85,7 +87,7 @@ class Canvas:
             InputError: the image does not fit or is read-only, or the transform cannot be inverted.
         """
         require_output("image", image, np.uint8, ("H", "W", 3))
-        return cls((PlaneGroup(BGR, (image,), *invert_affine(transform)),), _TO_BGR)
+        return cls((PlaneGroup(BGR, (image,), *invert_affine(transform)),), TO_BGR)
 
     @classmethod
     def of_frame(cls, frame: I420Frame | Nv12Frame, transform: Any) -> Canvas:
@@ -105,11 +107,10 @@ class Canvas:
         )
         luma = PlaneGroup(LUMA, (frame.y,), forward, inverse)
         chroma = PlaneGroup(kind, planes, *frame.spec.chroma_transforms(forward), halvings=1)
-        return cls((luma, chroma), _to_yuv(frame.spec))
+        return cls((luma, chroma), to_yuv(frame.spec))
 
 
 @lru_cache
-def _to_yuv(spec: YuvSpec) -> NDArray[np.float32]:
-    mixing = np.column_stack(spec.from_rgb()).astype(np.float32)
-    mixing.flags.writeable = False
-    return mixing
+def to_yuv(spec: YuvSpec) -> Mixing:
+    """Return the mixing that gives levels of Y, U and V."""
+    return tuple(np.column_stack(spec.from_rgb()).ravel().tolist())

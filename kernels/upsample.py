@@ -320,8 +320,15 @@ def rounded(value: float, low: float, high: float) -> Any:
 
 
 @compiled
-def repeat_edges(planes: NDArray[np.int16], size_px: int, first: int, end: int) -> None:
-    """Fill the cells around planes of S x S from their neighbours; only rows from ``first`` to ``end`` are filled in."""
+def inner_size(planes: NDArray[np.int16]) -> Any:
+    """Return S of planes with their edges and room."""
+    return planes.shape[1] - 2 - SPARE
+
+
+@compiled
+def repeat_edges(planes: NDArray[np.int16], first: int, end: int) -> None:
+    """Fill the cells around planes from their neighbours; the planes themselves are filled from row ``first`` to ``end``."""
+    size_px = inner_size(planes)
     for i in range(planes.shape[0]):
         for y in range(first + 1, end + 1):
             planes[i, y, 0] = planes[i, y, 1]

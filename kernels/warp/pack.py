@@ -68,7 +68,7 @@ def pack_fields(
     colour: NDArray[np.float32],
     shifting: tuple[float, float, float, float],
     strength: float,
-    mixing: NDArray[np.float32],
+    mixing: tuple[float, ...],
     rows: tuple[int, int],
     planes: NDArray[np.int16],
 ) -> None:
@@ -82,7 +82,7 @@ def pack_fields(
         colour: float32 (3, S, S) RGB, in [0, 1].
         shifting: two rows of two: from flow along x and y to displacement along x and y in units.
         strength: multiplies the mask.
-        mixing: float32 (3, 4), from RGB and 1 to the levels that the canvas stores.
+        mixing: see ``Canvas``.
         rows: first and end row that are needed.
         planes: int16 (6, S + 10, S + 10), overwritten: displacement along x and y, mask as share, three of colour as
             levels times 128; see ``kernels/upsample.py``.
@@ -98,9 +98,9 @@ def pack_fields(
         for x in range(size_px):
             planes[2, y + 1, x + 1] = rounded(share * mask[y, x], 0.0, LARGEST_SHARE)
         for channel in range(3):
-            # Scalars: the compiler cannot know that an array in the loop does not change with what the loop writes.
-            red, green, blue, one = mixing[channel, 0], mixing[channel, 1], mixing[channel, 2], mixing[channel, 3]
+            red, green = np.float32(mixing[4 * channel]), np.float32(mixing[4 * channel + 1])
+            blue, one = np.float32(mixing[4 * channel + 2]), np.float32(mixing[4 * channel + 3])
             for x in range(size_px):
                 level = red * colour[0, y, x] + green * colour[1, y, x] + blue * colour[2, y, x] + one
                 planes[3 + channel, y + 1, x + 1] = rounded(level * LEVEL_UNIT, 0.0, LARGEST_LEVEL)
-    repeat_edges(planes, size_px, rows[0], rows[1])
+    repeat_edges(planes, rows[0], rows[1])
