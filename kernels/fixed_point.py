@@ -1,28 +1,28 @@
 """Vector code with 16-bit fixed-point numbers: sixteen pixels at once, twice as many as with float32.
 
-Read ``lanes`` first; ``Shorts`` is to sixteen int16 what ``Vector`` is to eight float32. Which number an int16 stands for
-is written where it is made. The kernels use three kinds:
+Read ``lanes`` first; ``Shorts`` is to sixteen int16 what ``Vector`` is to eight float32. Which number an int16 stands
+for is written where it is made. The kernels use three kinds:
 
 * **shares** in [0, 32767 / 32768], 15 bits: how much of the other neighbour, or of the painted colour;
 * **levels** of a pixel times 128, in [0, 32640]: the difference of two levels always fits into an int16;
 * **positions** inside a window of eight cells, 13 bits behind the point, as unsigned numbers below 8.
 
-Sixteen lanes are two **halves** of eight, as AVX2 registers are. Two instructions make the format pay, and LLVM does not
-find them by itself: the rounding product of an int16 and a share (``Shorts.times``) and the lookup of eight places in a
-table of eight numbers (``look_up``). They are asked for by name on x86 and ARM and written out elsewhere; the bits of
-the results are the same everywhere.
+Sixteen lanes are two **halves** of eight, as AVX2 registers are. Two instructions make the format pay, and LLVM does
+not find them by itself: the rounding product of an int16 and a share (``Shorts.times``) and the lookup of eight places
+in a table of eight numbers (``look_up``). They are asked for by name on x86 and ARM and written out elsewhere; the bits
+of the results are the same everywhere.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from llvmlite import ir
 
-from lipforge.kernels.lanes import BYTE, INT32, INTS, Vector, cgutils, load, shuffle, splat
+from lipforge.kernels.lanes import BYTE, INT32, INTS, Vector, cgutils, load, shuffle, splat, spread
 from lipforge.kernels.simd.cpu import cpu_features
 
 HALF, WIDTH = 8, 16
@@ -84,10 +84,6 @@ class Shorts:
         """Return the smaller of both in each lane."""
         return self._choose("<", self._like(high), self.code.icmp_signed)
 
-    def reaches(self, number: Shorts) -> Any:
-        """Return, for ``select``, in which lanes self >= number; both taken as numbers from 0 to 65535."""
-        return self.code.icmp_unsigned(">=", self.value, number.value)
-
     def half(self, index: int) -> Any:
         """Return lanes 0 to 7 or 8 to 15 as an LLVM vector."""
         return shuffle(self.code, self.value, self.value, [HALF * index + i for i in range(HALF)])
@@ -100,6 +96,12 @@ class Shorts:
 
     def _like(self, other: Shorts | int) -> Any:
         return other.value if isinstance(other, Shorts) else ir.Constant(SHORTS, [other] * WIDTH)
+
+
+def end_to_end(code: Any, parts: Sequence[Any]) -> Any:
+    """Return the LLVM vector that two of the same type make."""
+    first, second = parts
+    return shuffle(code, first, second, list(range(2 * first.type.count)))
 
 
 def counting_halves(code: Any) -> Shorts:
@@ -115,7 +117,7 @@ def spread_short(code: Any, scalar: Any) -> Shorts:
 def spread_halves(code: Any, first: Any, second: Any) -> Shorts:
     """Return a vector with the low 16 bits of one integer in lanes 0 to 7 and of another in the rest."""
     whole = [splat(code, code.trunc(scalar, SHORT), WIDTH) for scalar in (first, second)]
-    return Shorts(code, shuffle(code, *whole, [i if i < HALF else WIDTH + i for i in range(WIDTH)]))
+    return Shorts(code, shuffle(code, whole[0], whole[1], [i if i < HALF else WIDTH + i for i in range(WIDTH)]))
 
 
 def lanes_below(code: Any, first: Any, second: Any) -> Shorts:
@@ -127,13 +129,29 @@ def lanes_below(code: Any, first: Any, second: Any) -> Shorts:
 def load_halves(code: Any, first: Any, second: Any) -> Shorts:
     """Load eight int16 from each of two addresses."""
     halves = [load(code, HALF_SHORTS, address) for address in (first, second)]
-    return Shorts(code, shuffle(code, *halves, list(range(WIDTH))))
+    return Shorts(code, end_to_end(code, halves))
 
 
 def any_set(code: Any, value: Shorts) -> Any:
     """Return one bit: whether any lane is not zero."""
     bits = ir.IntType(16 * WIDTH)
     return code.icmp_unsigned("!=", code.bitcast(value.value, bits), ir.Constant(bits, 0))
+
+
+def has_reached(position: Shorts | Vector, number: Any) -> Any:
+    """Return, for ``where``, in which lanes a position (Shorts from 0 to 65535, or int32) is at least an int64."""
+    code = position.code
+    if isinstance(position, Shorts):
+        return code.icmp_unsigned(">=", position.value, spread_short(code, number).value)
+    return code.icmp_signed(">=", position.value, spread(code, number).value)
+
+
+NumbersT = TypeVar("NumbersT", Shorts, Vector)
+
+
+def where(condition: Any, yes: NumbersT, no: NumbersT) -> NumbersT:
+    """Return the numbers of one vector in some lanes and those of another in the rest."""
+    return type(yes)(yes.code, yes.code.select(condition, yes.value, no.value))
 
 
 def places_of(index: Shorts) -> Shorts:
@@ -172,7 +190,17 @@ def narrow(first: Vector, second: Vector) -> Shorts:
     code = first.code
     words = [code.bitcast(vector.value, SHORTS) for vector in (first, second)]
     in_half = [0, 2, 4, 6, WIDTH, WIDTH + 2, WIDTH + 4, WIDTH + 6]
-    return Shorts(code, shuffle(code, *words, in_half + [HALF + lane for lane in in_half]))
+    return Shorts(code, shuffle(code, words[0], words[1], in_half + [HALF + lane for lane in in_half]))
+
+
+def join(low: Shorts, high: Shorts) -> tuple[Vector, Vector]:
+    """Return int32 whose lower and upper 16 bits are given, in the order of ``widen``."""
+    code, joined = low.code, []
+    for start in (0, 4):
+        lanes = [lane for i in range(4) for lane in (start + i, WIDTH + start + i)]
+        both = shuffle(code, low.value, high.value, lanes + [HALF + lane for lane in lanes])
+        joined.append(Vector(code, code.bitcast(both, INTS)))
+    return joined[0], joined[1]
 
 
 def wide_place(lane: int) -> tuple[int, int]:
@@ -189,7 +217,7 @@ def _on_halves(code: Any, name: str, kind: Any, operands: list[Any]) -> Any:
     for half in (0, 1):
         part = [shuffle(code, operand, operand, [lanes * half + i for i in range(lanes)]) for operand in operands]
         results.append(code.call(function, part))
-    return shuffle(code, *results, list(range(2 * lanes)))
+    return end_to_end(code, results)
 
 
 def _whole(code: Any, name: str, kind: Any, operands: list[Any]) -> Any:

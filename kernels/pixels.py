@@ -22,6 +22,7 @@ from lipforge.kernels.fixed_point import (
     SHORTS,
     WIDTH,
     Shorts,
+    end_to_end,
     wide_place,
     widen,
 )
@@ -34,7 +35,7 @@ GATHER_BYTES = 16
 
 SECOND_REST = 64
 REST_BYTES = 2 * SECOND_REST
-"""Room for a block of one plane and, from SECOND_REST on, of a second plane, where an image's row is too short for it."""
+"""Room for a block of one plane and, from SECOND_REST on, of a second one, where an image's row is too short for it."""
 
 
 def store_offsets(column: Shorts, row: Shorts, pixel_bytes: int, row_bytes: Any, address: Any) -> None:
@@ -125,7 +126,7 @@ def _gather_bytes(code: Any, address: Any, offsets: list[Any], count: int) -> li
     paired = []
     for i in (0, 1, 4, 5):  # pixels 0 and 2, 1 and 3, 4 and 6, 5 and 7 of both halves
         halves = [_interleave(code, words[i + half], words[i + 2 + half]) for half in (0, HALF)]
-        paired.append(shuffle(code, *halves, list(range(2 * WIDTH))))
+        paired.append(end_to_end(code, halves))
     quads = [_interleave_halves(code, a, b, 8, upper) for a, b in (paired[:2], paired[2:]) for upper in (0, 1)]
     columns = []
     for index in range((count + 1) // 2):  # bytes 2 * index and 2 * index + 1 of all pixels
@@ -171,8 +172,7 @@ def read_three(code: Any, first: Any, second: Any) -> list[Shorts]:
     kind = ir.VectorType(BYTE, 16)
     # 24 bytes as 16 and the last 16 of them: both fit a half.
     begin, end = (
-        shuffle(code, *[load(code, kind, code.add(at, INT64(skip))) for at in (first, second)], list(range(32)))
-        for skip in (0, 8)
+        end_to_end(code, [load(code, kind, code.add(at, INT64(skip))) for at in (first, second)]) for skip in (0, 8)
     )
     zero = ir.Constant(BYTES, [0] * (2 * WIDTH))
     channels = []
@@ -194,13 +194,13 @@ def read_three(code: Any, first: Any, second: Any) -> list[Shorts]:
 def read_two(code: Any, first: Any, second: Any) -> list[Shorts]:
     """Return the levels of eight 2-byte pixels at each of two addresses."""
     kind = ir.VectorType(SHORT, HALF)
-    words = Shorts(code, shuffle(code, *[load(code, kind, at) for at in (first, second)], list(range(WIDTH))))
+    words = Shorts(code, end_to_end(code, [load(code, kind, at) for at in (first, second)]))
     return [_low_byte(words), _high_byte(words)]
 
 
 def read_one(code: Any, first: Any, second: Any) -> list[Shorts]:
     """Return the levels of eight 1-byte pixels at each of two addresses."""
-    together = shuffle(code, *[load(code, EIGHT_BYTES, at) for at in (first, second)], list(range(WIDTH)))
+    together = end_to_end(code, [load(code, EIGHT_BYTES, at) for at in (first, second)])
     return [Shorts(code, code.zext(together, SHORTS)) << LEVEL_BITS]
 
 

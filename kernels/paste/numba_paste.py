@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.canvas import BGR, LUMA, PIXEL_BYTES, SEPARATE_CHROMA
+from lipforge.kernels.cell_planes import inner_size, repeat_edges, rounded
 from lipforge.kernels.compiled import compiled
 from lipforge.kernels.fixed_point import HALF, LARGEST_SHARE, SHARE_BITS, WIDTH
 from lipforge.kernels.lanes import copy_bytes
@@ -20,8 +21,8 @@ from lipforge.kernels.paste.vector_paste import (
     pack_levels,
 )
 from lipforge.kernels.pixels import SECOND_REST
+from lipforge.kernels.row_plan import UNIT, half_plan, in_units, plan_row
 from lipforge.kernels.spans import row_span
-from lipforge.kernels.upsample import UNIT, half_plan, in_units, inner_size, plan_row, repeat_edges, rounded
 
 SHARE_UNIT = np.float32(1 << SHARE_BITS)
 ONE_BITS, SIGN_BIT = np.uint32(0x3F800000), np.uint32(0x80000000)
@@ -34,7 +35,7 @@ def pack_mask(mask: NDArray[np.float32], bits: NDArray[np.uint32], shares: NDArr
     Args:
         mask: float32 (S, S).
         bits: the same seen as uint32. Above 0 floats order like integers, and integers are what compilers vectorise.
-        shares: int16 (S + 10, S + 10), overwritten, see ``kernels/upsample.py``.
+        shares: int16 (S + 10, S + 10), overwritten, see ``kernels/cell_planes.py``.
 
     Returns:
         Whether the whole mask lies in [0, 1]; first column, first row, end column and end row of the cells with any
@@ -72,7 +73,7 @@ def pack_crop(crop: int, mixing: Any, rest: int, planes: NDArray[np.int16]) -> N
         crop: address of uint8 (S, S, 3).
         mixing: twelve int64, see ``pack_levels``.
         rest: address of room for a block of pixels.
-        planes: int16 (4, S + 10, S + 10), see ``kernels/upsample.py``; the first is the mask's.
+        planes: int16 (4, S + 10, S + 10), see ``kernels/cell_planes.py``; the first is the mask's.
     """
     size_px = inner_size(planes)
     plane_bytes, row_bytes, cell_bytes = planes.strides

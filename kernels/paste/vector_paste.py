@@ -51,9 +51,9 @@ def pack_levels(typing_context: Any, source: Any, planes: Any, plane_bytes: Any,
     """Turn sixteen pixels of a crop, one after the other, into levels of the three stored channels.
 
     ``source`` and ``planes`` are addresses: of the pixels and of their place in the plane of the first channel;
-    ``plane_bytes`` leads to the next. ``mixing`` has three times three shares, from the crop's channels, as signed 15-bit
-    numbers, and an offset in levels times 128. Shares are below 1, so nothing leaves 16 bits on the way that does not
-    come back: sums wrap around, and the last one lies between 64 and 32 704 (chroma of a full range).
+    ``plane_bytes`` leads to the next. ``mixing`` has three rows of three signed shares, of the crop's channels, and an
+    offset in levels times 128. A sum may leave 16 bits on the way, but comes back: the last one lies between 64 and
+    32 704 (chroma of full range).
     """
 
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:

@@ -12,11 +12,16 @@ from numpy.typing import NDArray
 from lipforge.kernels.arrays import require_array
 from lipforge.kernels.canvas import Canvas
 from lipforge.kernels.errors import InputError
+from lipforge.kernels.row_plan import is_turned
 from lipforge.kernels.spans import active_box
 from lipforge.kernels.spec import WarpSpec
-from lipforge.kernels.upsample import is_turned
-from lipforge.kernels.warp.pack import LARGEST_SHIFT, measure_fields, pack_fields
+from lipforge.kernels.warp.pack import LARGEST_SHIFT, measure_fields, pack_colours, pack_shift
 from lipforge.kernels.warp.scratch import WarpScratch
+from lipforge.kernels.warp.vector_warp import WIDE_BITS
+
+FINE_BITS = 9
+"""An int16 displacement has at least so many fraction bits: 1/512 px, less than half a level even between black and
+white neighbours. Longer ones (above 32 px) are int32, and their blocks take half as long again."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,13 @@ class Fields:
     """What the compositor needs to know of flow, mask and colour.
 
     Attributes:
-        planes: int16 (6, S + 10, S + 10), see ``pack_fields``.
+        planes: int16 (8, S + 10, S + 10), see ``pack_shift`` and ``pack_colours``.
         size_px: S.
         box: left, top, right, bottom in crop px; outside it flow and mask are zero.
         reach: largest |flow| along x and y in crop px.
         border_px: width of the border's ramp in crop px.
-        shift_bits: fraction bits of the displacements, which are in px of the canvas.
+        shift_bits: fraction bits of the displacements in px of the canvas, if they are int16.
+        wide: they are int32 with WIDE_BITS instead.
         turned: x and y of the planes are exchanged.
     """
 
@@ -39,6 +45,7 @@ class Fields:
     reach: tuple[float, float]
     border_px: float
     shift_bits: int
+    wide: bool
     turned: bool
 
 
@@ -73,20 +80,16 @@ def prepare_fields(
     first, turned = canvas.groups[0], is_turned(canvas.groups[0].forward)
     planes = scratch.field_planes(size_px)
     (a, b, _), (c, d, _) = first.inverse.tolist()
-    shift_bits = _shift_bits(
-        strength * max(abs(a) * reach[0] + abs(b) * reach[1], abs(c) * reach[0] + abs(d) * reach[1])
-    )
-    unit = strength * 2.0**shift_bits
+    longest = strength * max(abs(a) * reach[0] + abs(b) * reach[1], abs(c) * reach[0] + abs(d) * reach[1])
+    shift_bits = _shift_bits(longest)
+    wide = shift_bits < FINE_BITS
+    unit = strength * 2.0 ** (WIDE_BITS if wide else shift_bits)
     top, bottom = (cells[0], cells[2]) if turned else (cells[1], cells[3])
-    pack_fields(
-        *(_turned(outputs, scratch) if turned else outputs),
-        (a * unit, b * unit, c * unit, d * unit),
-        strength,
-        canvas.mixing,
-        (max(top - 1, 0), min(bottom + 1, size_px)),
-        planes,
-    )
-    return Fields(planes, size_px, active_box(cells, size_px), reach, float(spec.border_px), shift_bits, turned)
+    rows = max(top - 1, 0), min(bottom + 1, size_px)
+    flow, mask, colour = _turned(outputs, scratch) if turned else outputs
+    pack_shift(flow, (a * unit, b * unit, c * unit, d * unit), wide, rows, planes)
+    pack_colours(mask, colour, strength, canvas.mixing, rows, planes)
+    return Fields(planes, size_px, active_box(cells, size_px), reach, float(spec.border_px), shift_bits, wide, turned)
 
 
 def _check(outputs: tuple[Any, Any, Any], spec: WarpSpec, strength: float) -> int:
@@ -104,10 +107,8 @@ def _check(outputs: tuple[Any, Any, Any], spec: WarpSpec, strength: float) -> in
 
 
 def _shift_bits(longest_px: float) -> int:
-    """Return how many fraction bits a displacement can have in an int16, from 0 to 14."""
-    if longest_px <= 1.0:
-        return 13
-    return max(0, min(13, math.floor(math.log2(LARGEST_SHIFT / longest_px))))
+    """Return how many fraction bits a displacement can have in an int16, from 0 to 13."""
+    return max(0, math.floor(math.log2(LARGEST_SHIFT / max(longest_px, 1.0))))
 
 
 def _turned(outputs: tuple[NDArray[np.float32], ...], scratch: WarpScratch) -> tuple[NDArray[np.float32], ...]:

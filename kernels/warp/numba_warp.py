@@ -12,8 +12,8 @@ from lipforge.kernels.compiled import compiled
 from lipforge.kernels.fixed_point import HALF
 from lipforge.kernels.lanes import copy_bytes
 from lipforge.kernels.pixels import SECOND_REST
+from lipforge.kernels.row_plan import UNIT, half_plan, in_units, plan_row
 from lipforge.kernels.spans import row_span
-from lipforge.kernels.upsample import UNIT, half_plan, in_units, plan_row
 from lipforge.kernels.warp.vector_warp import (
     RECORD_BYTES,
     move_bgr,
@@ -36,7 +36,7 @@ def composite_rows(
     bounds: tuple[int, int, int, int],
     forward: NDArray[np.float64],
     box: tuple[float, float, float, float],
-    crop: tuple[int, int, int],
+    crop: tuple[int, int, int, int, int],
     border_px: float,
     row_room: tuple[int, int, int],
     columns: NDArray[np.int32],
@@ -52,12 +52,13 @@ def composite_rows(
         bounds: left, top, right, bottom of the pixels to visit.
         forward: float64 (2, 3), px of this plane to crop px.
         box: left, top, right, bottom in crop px, both ends included.
-        crop: S, pixels of a half, fraction bits of the displacements.
+        crop: S, pixels of a half, fraction bits of int16 displacements, whether they are
+            int32, and how often these planes halve the resolution that they are for.
         border_px: width of the border's ramp in crop px.
         row_room: addresses, see ``WarpScratch.row_room``.
         columns: int32, likewise.
     """
-    size_px, pixels, _ = crop
+    size_px, pixels, _, _, _ = crop
     ramp_units = in_units(min(border_px, size_px)) if border_px > 0.0 else -UNIT
     _copy_region(kind, addresses, strides, copied)
     for y in range(bounds[1], bounds[3]):
@@ -105,18 +106,19 @@ def _move_row(
     strides: tuple[int, int, int, int, int],
     copied: tuple[int, int, int, int],
     forward: NDArray[np.float64],
-    crop: tuple[int, int, int],
+    crop: tuple[int, int, int, int, int],
     border_px: float,
     row_room: tuple[int, int, int],
     columns: NDArray[np.int32],
 ) -> Any:
     """Take step one with the blocks of a row (row, first and end column); return how many of them change anything."""
     y, first, end = span
-    size_px, pixels, shift_bits = crop
+    size_px, pixels, shift_bits, wide, halvings = crop
     window = (in_units(forward[0, 0]), in_units(forward[1, 0]), strides[3], strides[4])
-    place = (y - copied[1] + 1, copied[2] - copied[0], copied[3] - copied[1], strides[2], shift_bits)
+    place = (y - copied[1] + 1, copied[2] - copied[0], copied[3] - copied[1], strides[2], shift_bits, wide)
     slope, lift = (1.0 / border_px, 0.0) if border_px > 0.0 else (0.0, 1.0)
-    slopes = (forward[0, 0], forward[1, 0], slope, lift, size_px - 1.0)
+    wide_unit = 0.5**halvings
+    slopes = (forward[0, 0], forward[1, 0], slope, lift, size_px - 1.0, wide_unit)
     active = np.uint64(0)  # unsigned: spares numba's test for a negative index
     half = 0
     for x in range(first, end, 2 * pixels):
@@ -136,6 +138,7 @@ def _move_row(
             np.float32(slopes[2]),
             np.float32(slopes[3]),
             np.float32(slopes[4]),
+            np.float32(slopes[5]),
         )
         columns[active] = x
         # Spelled out here and not in a function of its own: LLVM would not inline it into the loop.
@@ -163,13 +166,13 @@ def _write_row(
     row_room: tuple[int, int, int],
     columns: NDArray[np.int32],
 ) -> None:
-    """Take step two with the blocks of a row (row, end column, how many): in the row or, if it is too short, beside it."""
+    """Take step two with the blocks of a row (row, end column, how many), in it or, if it is too short, beside it."""
     y, end, active = row
     rest, _, record = row_room
     pixel_bytes = PIXEL_BYTES[kind]
     first, second = addresses[0] + y * strides[0], addresses[1] + y * strides[1]
     for i in range(np.uint64(active)):
-        x = np.int64(columns[i])
+        x = int(columns[i])
         at, second_at = first + x * pixel_bytes, second + x * pixel_bytes
         # Lanes that are not to be composited write what they read: the image's pixel, wherever that was copied.
         direct = x + pixels + HALF <= right
@@ -184,7 +187,7 @@ def _write_row(
         else:
             write_paired_chroma(block)
         if not direct:
-            count = min(end - x, 2 * pixels) * pixel_bytes
+            count: int = min(end - x, 2 * pixels) * pixel_bytes
             copy_bytes(at, rest, count)
             if kind == SEPARATE_CHROMA:
                 copy_bytes(second_at, rest + SECOND_REST, count)

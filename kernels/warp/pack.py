@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lipforge.kernels.cell_planes import repeat_edges, rounded
 from lipforge.kernels.compiled import compiled
 from lipforge.kernels.fixed_point import LARGEST_LEVEL, LARGEST_SHARE, LEVEL_BITS, SHARE_BITS
-from lipforge.kernels.upsample import repeat_edges, rounded
+from lipforge.kernels.warp.vector_warp import LOW_X, MASK, PAINTED, SHIFT_X, WIDE_BITS
 
 INFINITE_BITS = 0x7F800000
 SIGN_OFF = np.int32(0x7FFFFFFF)
 LARGEST_SHIFT = 16383.0
-"""Differences of two displacements then fit an int16."""
+"""Differences of two displacements then fit an int16, and so does a column of the copy plus whole pixels."""
+
+WIDEST_SHIFT = np.float32(LARGEST_SHIFT * (1 << WIDE_BITS))
 
 LEVEL_UNIT = np.float32(1 << LEVEL_BITS)
 
@@ -62,45 +65,68 @@ def measure_fields(flow: NDArray[np.int32], mask: NDArray[np.int32], colour: NDA
 
 
 @compiled
-def pack_fields(
+def pack_shift(
     flow: NDArray[np.float32],
+    shifting: tuple[float, float, float, float],
+    wide: bool,
+    rows: tuple[int, int],
+    planes: NDArray[np.int16],
+) -> None:
+    """Turn flow into displacements in px of the canvas, cut at LARGEST_SHIFT.
+
+    Args:
+        flow: float32 (2, S, S), crop px.
+        shifting: two rows of two: from flow along x and y to displacement along x and y in units.
+        wide: units are 2 ** -WIDE_BITS px; otherwise an int16 is to hold all displacements.
+        rows: first and end row that are needed.
+        planes: int16 (8, S + 10, S + 10), SHIFT_X and SHIFT_Y overwritten, and LOW_X and LOW_Y if wide; see
+            ``vector_warp`` and ``kernels/cell_planes.py``.
+    """
+    size_px = flow.shape[1]
+    for axis in range(2):
+        along_x, along_y = np.float32(shifting[2 * axis]), np.float32(shifting[2 * axis + 1])
+        high, low = planes[SHIFT_X + axis], planes[LOW_X + axis]
+        for y in range(rows[0], rows[1]):
+            if wide:
+                for x in range(size_px):
+                    shift = along_x * flow[0, y, x] + along_y * flow[1, y, x]
+                    units = np.int32(min(max(shift, -WIDEST_SHIFT), WIDEST_SHIFT))
+                    high[y + 1, x + 1], low[y + 1, x + 1] = np.int16(units >> 16), np.int16(units & 0xFFFF)
+            else:
+                for x in range(size_px):
+                    shift = along_x * flow[0, y, x] + along_y * flow[1, y, x]
+                    high[y + 1, x + 1] = rounded(shift, -LARGEST_SHIFT, LARGEST_SHIFT)
+
+
+@compiled
+def pack_colours(
     mask: NDArray[np.float32],
     colour: NDArray[np.float32],
-    shifting: tuple[float, float, float, float],
     strength: float,
     mixing: tuple[float, ...],
     rows: tuple[int, int],
     planes: NDArray[np.int16],
 ) -> None:
-    """Turn the outputs into six planes of 16-bit numbers with their edges repeated all around.
-
-    Displacements are cut at LARGEST_SHIFT units, mask and colours at the ends of their range.
+    """Turn mask and colour into 16-bit numbers, cut at the ends of their range, and complete the edges of all planes.
 
     Args:
-        flow: float32 (2, S, S), crop px.
         mask: float32 (S, S), in [0, 1].
         colour: float32 (3, S, S) RGB, in [0, 1].
-        shifting: two rows of two: from flow along x and y to displacement along x and y in units.
         strength: multiplies the mask.
         mixing: see ``Canvas``.
         rows: first and end row that are needed.
-        planes: int16 (6, S + 10, S + 10), overwritten: displacement along x and y, mask as share, three of colour as
-            levels times 128; see ``kernels/upsample.py``.
+        planes: int16 (8, S + 10, S + 10), MASK (as share) and three planes from PAINTED on (levels times 128)
+            overwritten; see ``vector_warp`` and ``kernels/cell_planes.py``.
     """
     size_px = mask.shape[0]
-    xx, xy, yx, yy = np.float32(shifting[0]), np.float32(shifting[1]), np.float32(shifting[2]), np.float32(shifting[3])
     share = np.float32(strength * (1 << SHARE_BITS))
     for y in range(rows[0], rows[1]):
         for x in range(size_px):
-            planes[0, y + 1, x + 1] = rounded(xx * flow[0, y, x] + xy * flow[1, y, x], -LARGEST_SHIFT, LARGEST_SHIFT)
-        for x in range(size_px):
-            planes[1, y + 1, x + 1] = rounded(yx * flow[0, y, x] + yy * flow[1, y, x], -LARGEST_SHIFT, LARGEST_SHIFT)
-        for x in range(size_px):
-            planes[2, y + 1, x + 1] = rounded(share * mask[y, x], 0.0, LARGEST_SHARE)
+            planes[MASK, y + 1, x + 1] = rounded(share * mask[y, x], 0.0, LARGEST_SHARE)
         for channel in range(3):
             red, green = np.float32(mixing[4 * channel]), np.float32(mixing[4 * channel + 1])
             blue, one = np.float32(mixing[4 * channel + 2]), np.float32(mixing[4 * channel + 3])
             for x in range(size_px):
                 level = red * colour[0, y, x] + green * colour[1, y, x] + blue * colour[2, y, x] + one
-                planes[3 + channel, y + 1, x + 1] = rounded(level * LEVEL_UNIT, 0.0, LARGEST_LEVEL)
+                planes[PAINTED + channel, y + 1, x + 1] = rounded(level * LEVEL_UNIT, 0.0, LARGEST_LEVEL)
     repeat_edges(planes, rows[0], rows[1])

@@ -8,7 +8,7 @@ from lipforge.kernels.canvas import PIXEL_BYTES, PlaneGroup
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.fixed_point import WIDTH
 from lipforge.kernels.region import Region
-from lipforge.kernels.upsample import pixels_per_half
+from lipforge.kernels.row_plan import pixels_per_half
 from lipforge.kernels.warp.fields import Fields
 from lipforge.kernels.warp.numba_warp import composite_rows
 from lipforge.kernels.warp.scratch import WarpScratch
@@ -51,7 +51,7 @@ def composite_planes(group: PlaneGroup, scratch: WarpScratch, fields: Fields) ->
         target.bounds,
         np.ascontiguousarray(group.forward[::-1]) if fields.turned else group.forward,
         (top, left, bottom, right) if fields.turned else fields.box,
-        (fields.size_px, pixels, fields.shift_bits + group.halvings),
+        (fields.size_px, pixels, fields.shift_bits + group.halvings, int(fields.wide), group.halvings),
         fields.border_px,
         row_room,
         columns,

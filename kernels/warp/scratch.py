@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.buffers import Buffer
+from lipforge.kernels.cell_planes import planes_shape
 from lipforge.kernels.pixels import GATHER_BYTES, REST_BYTES
-from lipforge.kernels.upsample import plan_bytes, planes_shape
+from lipforge.kernels.row_plan import plan_bytes
 from lipforge.kernels.warp.vector_warp import RECORD_BYTES
 
-FIELD_PLANES = 6
+OUTPUT_PLANES, FIELD_PLANES = 6, 8
 
 
 @dataclass
@@ -32,12 +33,12 @@ class WarpScratch:
         return [start + i * used for i in range(count)]
 
     def field_planes(self, size_px: int) -> NDArray[np.int16]:
-        """Return room for the fields as ``pack_fields`` fills it, int16 (6, S + 10, S + 10)."""
+        """Return room for the fields as ``pack_fields`` fills it, int16 (8, S + 10, S + 10)."""
         return self.fields.room(*planes_shape(FIELD_PLANES, size_px))
 
     def turned_planes(self, size_px: int) -> NDArray[np.float32]:
         """Return room for flow, mask and colour with x and y exchanged, float32 (6, S, S)."""
-        return self.turned.room(FIELD_PLANES, size_px, size_px)
+        return self.turned.room(OUTPUT_PLANES, size_px, size_px)
 
     def row_room(self, width: int, pixels: int) -> tuple[tuple[int, int, int], NDArray[np.int32]]:
         """Return addresses of room for a block's pixels, a row's plan and its records, and for the blocks' columns.

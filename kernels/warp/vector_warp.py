@@ -8,6 +8,7 @@ the crop to the pixel it writes is one long chain, and a processor overlaps seve
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from numba.core import types
@@ -28,12 +29,18 @@ from lipforge.kernels.fixed_point import (
     spread_short,
     widen,
 )
-from lipforge.kernels.lanes import INT64, cgutils, intrinsic, load, spread, store, unpack
+from lipforge.kernels.lanes import INT64, Vector, cgutils, intrinsic, load, spread, store, unpack
 from lipforge.kernels.pixels import LAYOUTS, Layout, load_offsets, store_offsets
 from lipforge.kernels.upsample import Upsampler, Window, near_border, upsample_block
 
-SHIFT_X, SHIFT_Y, MASK, PAINTED = 0, 1, 2, 3
-"""The planes of the fields: displacement in px of the image, mask as share, from PAINTED on levels of three channels."""
+SHIFT_X, SHIFT_Y, MASK, PAINTED, LOW_X, LOW_Y = 0, 1, 2, 3, 6, 7
+"""The planes of the fields: displacement in px of the image, mask as share, from PAINTED on levels of three channels.
+
+Where displacements are long, 16 bits are not fine enough: then they are int32 with WIDE_BITS behind the point, SHIFT_X
+and SHIFT_Y hold the upper halves and LOW_X and LOW_Y the lower ones.
+"""
+
+WIDE_BITS = 15
 
 RECORD_BYTES = 4 * WIDTH + 6 * 2 * WIDTH
 """What step one tells step two: byte offsets into the copy, int32; then six times int16: share of the right and of the
@@ -52,7 +59,8 @@ class Motion(NamedTuple):
     last_x: Any  # last column and row of the copy
     last_y: Any
     source_stride: Any  # bytes from row to row of the copy
-    shift_bits: Any  # fraction bits of the displacements
+    shift_bits: Any  # fraction bits of the displacements if they are int16
+    wide: Any  # whether they are int32
 
 
 class Ramp(NamedTuple):
@@ -65,6 +73,7 @@ class Ramp(NamedTuple):
     slope: Any  # the ramp is slope * distance to the square's edge + lift, clipped to [0, 1]
     lift: Any
     last: Any  # S - 1
+    wide_unit: Any  # px of these planes that 2 ** WIDE_BITS units of an int32 displacement are: 1, or 0.5 for chroma
 
 
 class Block(NamedTuple):
@@ -79,50 +88,88 @@ class Block(NamedTuple):
     source_stride: Any  # bytes from row to row of the copy
 
 
-def _emit_motion(code: Any, layout: Layout, window: Window, motion: Motion, ramp: Ramp) -> Any:
-    """Find where sixteen pixels come from; return one bit: whether anything moves or paints there."""
-    changes = cgutils.alloca_once(code, BIT)
-    partial = code.icmp_signed("<", code.add(motion.first_pixels, motion.second_pixels), INT64(WIDTH))
+@dataclass(frozen=True)
+class _Mover:
+    """Emits step one: finds where sixteen pixels come from and what is painted over them."""
 
-    def emit(fields: Upsampler, special: bool) -> None:
-        shift_x, shift_y, weight = (fields.plane(index) for index in (SHIFT_X, SHIFT_Y, MASK))
-        if special:  # the border's ramp; and lanes that are not to be composited get 0
-            gain = _ramp(code, motion, ramp) & lanes_below(code, motion.first_pixels, motion.second_pixels)
-            shift_x, shift_y, weight = (value.times(gain) for value in (shift_x, shift_y, weight))
-        active = any_set(code, shift_x | shift_y | weight)
+    code: Any
+    layout: Layout
+    window: Window
+    motion: Motion
+    ramp: Ramp
+
+    def emit(self) -> Any:
+        """Emit the step; return one bit: whether anything moves or paints there."""
+        code, motion = self.code, self.motion
+        changes = cgutils.alloca_once(code, BIT)
+        wide = code.icmp_signed("!=", motion.wide, INT64(0))
+        partial = code.icmp_signed("<", code.add(motion.first_pixels, motion.second_pixels), INT64(WIDTH))
+
+        def emit(fields: Upsampler, special: bool) -> None:
+            if special:
+                self._emit_special(fields, wide, changes)
+            else:
+                moves = [self._split(fields.plane(index)) for index in (SHIFT_X, SHIFT_Y)]
+                self._finish(fields, moves, fields.plane(MASK), changes)
+
+        special = code.or_(code.or_(near_border(code, self.window), partial), wide)
+        upsample_block(code, self.window, special, emit)
+        return code.load(changes)
+
+    def _emit_special(self, fields: Upsampler, wide: Any, changes: Any) -> None:
+        """Emit what few blocks need: the border's ramp, lanes that are left out, wide displacements."""
+        gain = _ramp(self.code, self.motion, self.ramp)
+        weight = fields.plane(MASK).times(gain)
+        with self.code.if_else(wide) as (fine, coarse):
+            with fine:
+                planes = ((SHIFT_X, LOW_X), (SHIFT_Y, LOW_Y))
+                moves = [self._split_wide(fields.wide_plane(*halves), gain) for halves in planes]
+                self._finish(fields, moves, weight, changes)
+            with coarse:
+                moves = [self._split(fields.plane(index).times(gain)) for index in (SHIFT_X, SHIFT_Y)]
+                self._finish(fields, moves, weight, changes)
+
+    def _split(self, shift: Shorts) -> tuple[Shorts, Shorts]:
+        """Return the whole pixels of displacements, rounded down, and the rest as share."""
+        code, bits = self.code, self.motion.shift_bits
+        rest = spread_short(code, code.sub(INT64(SHARE_BITS), bits))
+        return shift.signed_shift(spread_short(code, bits)), (shift << rest) & LARGEST_SHARE
+
+    def _split_wide(self, shift: list[Vector], gain: Shorts) -> tuple[Shorts, Shorts]:
+        """As ``_split`` with displacements as float32, which are to be multiplied by a gain."""
+        scaled = []
+        for number, share in zip(shift, widen(gain), strict=True):
+            unit = spread(self.code, self.ramp.wide_unit) * (1.0 / LARGEST_SHARE)
+            scaled.append((number * (share.to_floats() * unit) + 0.5).floor().to_ints())
+        return narrow(*(number >> WIDE_BITS for number in scaled)), narrow(*scaled) & LARGEST_SHARE
+
+    def _finish(self, fields: Upsampler, moves: list[tuple[Shorts, Shorts]], weight: Shorts, changes: Any) -> None:
+        """Write the record, if anything changes; a lane with zero flow and mask will write the bytes it reads."""
+        code, motion = self.code, self.motion
+        (whole_x, share_x), (whole_y, share_y) = moves
+        active = any_set(code, whole_x | share_x | whole_y | share_y | weight)
         code.store(active, changes)
         with code.if_then(active):
-            _keep(code, layout, motion, (shift_x, shift_y), [weight, *map(fields.plane, painted)])
-
-    painted = [PAINTED + channel for channel in layout.channels]
-    upsample_block(code, window, code.or_(near_border(code, window), partial), emit)
-    return code.load(changes)
-
-
-def _keep(code: Any, layout: Layout, motion: Motion, shift: tuple[Shorts, Shorts], values: list[Shorts]) -> None:
-    """Write the record. A lane with zero flow and mask will write the bytes it reads: its shares are exactly 0."""
-    pixel = counting_halves(code) + spread_halves(code, motion.x, code.add(motion.x, motion.pixels))
-    column, share_x = _locate(pixel, shift[0], motion.shift_bits, motion.last_x)
-    row, share_y = _locate(spread_short(code, motion.y), shift[1], motion.shift_bits, motion.last_y)
-    store_offsets(column, row, layout.pixel_bytes, motion.source_stride, motion.record)
-    for i, value in enumerate([share_x, share_y, *values]):
-        store(code, value.value, _member(code, motion.record, i))
+            x = counting_halves(code) + spread_halves(code, motion.x, code.add(motion.x, motion.pixels))
+            column = _inside(whole_x + x, motion.last_x)
+            row = _inside(whole_y + spread_short(code, motion.y), motion.last_y)
+            store_offsets(column, row, self.layout.pixel_bytes, motion.source_stride, motion.record)
+            painted = [fields.plane(PAINTED + channel) for channel in self.layout.channels]
+            for i, value in enumerate([share_x, share_y, weight, *painted]):
+                store(code, value.value, _member(code, motion.record, i))
 
 
 def _member(code: Any, record: Any, index: int) -> Any:
     return code.add(record, INT64(4 * WIDTH + 2 * WIDTH * index))
 
 
-def _locate(pixel: Shorts, shift: Shorts, shift_bits: Any, last: Any) -> tuple[Shorts, Shorts]:
-    """Return the left (or upper) neighbour of moved pixels in the copy, and the share of the other one.
+def _inside(position: Shorts, last: Any) -> Shorts:
+    """Cut columns (or rows) to those of the copy.
 
-    Pixels and whole displacements are at most 16 000 and 16 383: their sum fits. Beyond the copy the share may be
-    anything, because a border that repeats the edge lies around it.
+    Pixels and whole displacements are at most 16 000 and 16 384: their sum fits. The share may stay what it is, because
+    a border that repeats the edge lies around the copy.
     """
-    code = pixel.code
-    whole = pixel + shift.signed_shift(spread_short(code, shift_bits))
-    fraction = shift << spread_short(code, code.sub(INT64(SHARE_BITS), shift_bits))
-    return whole.at_least(0).at_most(spread_short(code, last)), fraction & LARGEST_SHARE
+    return position.at_least(0).at_most(spread_short(position.code, last))
 
 
 def _ramp(code: Any, motion: Motion, ramp: Ramp) -> Shorts:
@@ -134,7 +181,8 @@ def _ramp(code: Any, motion: Motion, ramp: Ramp) -> Shorts:
         edge = crop_x.at_most(last - crop_x).at_most(crop_y).at_most(last - crop_y) + 0.5
         gain = edge.times_plus(spread(code, ramp.slope), spread(code, ramp.lift)).at_least(0.0).at_most(1.0)
         gains.append((gain * float(LARGEST_SHARE) + 0.5).to_ints())
-    return narrow(*gains)
+    # Lanes that are not to be composited get 0.
+    return narrow(*gains) & lanes_below(code, motion.first_pixels, motion.second_pixels)
 
 
 def _emit_pixels(code: Any, layout: Layout, block: Block) -> None:
@@ -154,7 +202,7 @@ def _emit_pixels(code: Any, layout: Layout, block: Block) -> None:
 def _motion(layout: Layout) -> Callable[[Any, Any, Any, Any], Any]:
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
         window, motion, ramp = (unpack(code, argument) for argument in arguments)
-        return _emit_motion(code, layout, Window(*window), Motion(*motion), Ramp(*ramp))
+        return _Mover(code, layout, Window(*window), Motion(*motion), Ramp(*ramp)).emit()
 
     return emit
 
