@@ -45,7 +45,7 @@ def require_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | st
 
 def _fits(given: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
     if given == wanted:
-        return True
+        return 0 not in given
     if len(given) != len(wanted):
         return False
     for size, axis in zip(given, wanted, strict=True):

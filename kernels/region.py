@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lipforge.kernels.compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -29,43 +32,24 @@ class Region:
             box: left, top, right, bottom in crop px, both ends included.
             image_shape: height and width of the image in px.
         """
-        (a, b, x), (c, d, y) = inverse.tolist()
-        across = sorted((a * box[0], a * box[2])), sorted((b * box[1], b * box[3]))
-        down = sorted((c * box[0], c * box[2])), sorted((d * box[1], d * box[3]))
-        # A pixel exactly on the square's edge must be visited however the inverse was rounded; its own test decides.
-        slack = 1e-3
-        return cls._clipped(
-            across[0][0] + across[1][0] + x - slack,
-            down[0][0] + down[1][0] + y - slack,
-            across[0][1] + across[1][1] + x + slack,
-            down[0][1] + down[1][1] + y + slack,
-            image_shape,
-        )
+        return cls(*_of_box(inverse, box, image_shape[0], image_shape[1]))
 
     def grown(
-        self, inverse: NDArray[np.float64], reach_x: float, reach_y: float, image_shape: tuple[int, ...]
+        self,
+        inverse: NDArray[np.float64],
+        reach: tuple[float, float],
+        image_shape: tuple[int, ...],
+        columns: int = 0,
     ) -> Region:
         """Return this region widened by the longest flow and by one pixel for the bilinear neighbour.
 
         Args:
             inverse: float64 (2, 3), crop px to image px.
-            reach_x: largest |flow| along x in crop px.
-            reach_y: largest |flow| along y in crop px.
+            reach: largest |flow| along x and y in crop px.
             image_shape: height and width of the image in px.
+            columns: how many more are wanted on the right, as far as the image has them.
         """
-        (a, b, _), (c, d, _) = inverse.tolist()
-        far_x, far_y = abs(a) * reach_x + abs(b) * reach_y + 1.0, abs(c) * reach_x + abs(d) * reach_y + 1.0
-        return self._clipped(self.left - far_x, self.top - far_y, self.right + far_x, self.bottom + far_y, image_shape)
-
-    @classmethod
-    def _clipped(cls, left: float, top: float, right: float, bottom: float, image_shape: tuple[int, ...]) -> Region:
-        height, width = image_shape[:2]
-        return cls(
-            math.floor(min(max(left, 0.0), width)),
-            math.floor(min(max(top, 0.0), height)),
-            math.floor(min(max(right + 1.0, 0.0), width)),
-            math.floor(min(max(bottom + 1.0, 0.0), height)),
-        )
+        return Region(*_grown(self.bounds, inverse, reach, columns, image_shape[0], image_shape[1]))
 
     @property
     def width(self) -> int:
@@ -86,3 +70,47 @@ class Region:
     def bounds(self) -> tuple[int, int, int, int]:
         """Left, top, right, bottom."""
         return self.left, self.top, self.right, self.bottom
+
+
+# Compiled, because on a handful of numbers Python takes longer than a small face.
+
+
+@compiled
+def _of_box(inverse: NDArray[np.float64], box: tuple[float, float, float, float], height: int, width: int) -> Any:
+    left, right = _extent(inverse[0], box)
+    top, bottom = _extent(inverse[1], box)
+    # A pixel exactly on the square's edge must be visited however the inverse was rounded; its own test decides.
+    slack = 1e-3
+    return _clipped(left - slack, top - slack, right + slack, bottom + slack, height, width)
+
+
+@compiled
+def _extent(row: NDArray[np.float64], box: tuple[float, float, float, float]) -> Any:
+    near, far = row[0] * box[0], row[0] * box[2]
+    upper, lower = row[1] * box[1], row[1] * box[3]
+    return min(near, far) + min(upper, lower) + row[2], max(near, far) + max(upper, lower) + row[2]
+
+
+@compiled
+def _grown(
+    bounds: tuple[int, int, int, int],
+    inverse: NDArray[np.float64],
+    reach: tuple[float, float],
+    columns: int,
+    height: int,
+    width: int,
+) -> Any:
+    left, top, right, bottom = bounds
+    far_x = abs(inverse[0, 0]) * reach[0] + abs(inverse[0, 1]) * reach[1] + 1.0
+    far_y = abs(inverse[1, 0]) * reach[0] + abs(inverse[1, 1]) * reach[1] + 1.0
+    return _clipped(left - far_x, top - far_y, right + far_x + columns, bottom + far_y, height, width)
+
+
+@compiled
+def _clipped(left: float, top: float, right: float, bottom: float, height: int, width: int) -> Any:
+    return (
+        math.floor(min(max(left, 0.0), width)),
+        math.floor(min(max(top, 0.0), height)),
+        math.floor(min(max(right + 1.0, 0.0), width)),
+        math.floor(min(max(bottom + 1.0, 0.0), height)),
+    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lipforge.kernels.compiled import compiled
 
 
-def active_box(cells: list[int], size_px: int) -> tuple[float, float, float, float]:
+def active_box(cells: tuple[int, ...], size_px: int) -> tuple[float, float, float, float]:
     """Return left, top, right, bottom in crop px outside which bilinear samples meet only zero cells.
 
     Args:

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.arrays import invert_affine, require_array, require_output
+from lipforge.kernels.arrays import require_array
+from lipforge.kernels.buffers import Buffer
+from lipforge.kernels.canvas import Canvas, Mixing, PlaneGroup
+from lipforge.kernels.cell_planes import planes_shape
 from lipforge.kernels.errors import InputError
-from lipforge.kernels.paste.numba_paste import BGR, LUMA, PAIRED_CHROMA, SEPARATE_CHROMA, pack_records, paste_rows
-from lipforge.kernels.paste.vector_paste import RECORD
+from lipforge.kernels.paste.numba_paste import pack_crop, pack_mask, paste_rows
+from lipforge.kernels.paste.vector_paste import MASK
 from lipforge.kernels.region import Region
+from lipforge.kernels.simd.fixed_point import LARGEST_SHARE, LEVEL_BITS
+from lipforge.kernels.simd.pixels import REST_BYTES
+from lipforge.kernels.simd.row_plan import is_turned, pixels_per_half, plan_bytes
 from lipforge.kernels.spans import active_box
-from lipforge.kernels.yuv import I420Frame, Nv12Frame, require_writable
+from lipforge.kernels.yuv import I420Frame, Nv12Frame
 
 __all__ = ["PasteScratch", "paste_face", "paste_face_i420", "paste_face_nv12"]
 
-KEEP = np.eye(3, 4, dtype=np.float32)
-REVERSE = np.ascontiguousarray(KEEP[::-1])
+CROP_PLANES = 4
 
 
 @dataclass
 class PasteScratch:
     """Working memory that grows when a larger crop comes; keep one per stream, not for two threads at once."""
 
-    buffer: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    planes: Buffer = field(default_factory=lambda: Buffer(np.int16))
+    turned_crop: Buffer = field(default_factory=lambda: Buffer(np.uint8))
+    turned_mask: Buffer = field(default_factory=lambda: Buffer(np.float32))
+    row: Buffer = field(default_factory=lambda: Buffer(np.uint8))
 
-    def records(self, size_px: int) -> NDArray[np.float32]:
-        """Return room for crop and mask, float32 (S + 1, S + 1, 4); its content is left over."""
-        needed = (size_px + 1) ** 2 * RECORD
-        if self.buffer.size < needed:
-            self.buffer = np.zeros(needed, np.float32)
-        return self.buffer[:needed].reshape(size_px + 1, size_px + 1, RECORD)
+    def row_room(self, planned: int) -> tuple[int, int]:
+        """Return addresses of room for a block of pixels and for a plan of so many bytes."""
+        start = self.row.room(REST_BYTES + planned).ctypes.data
+        return start, start + REST_BYTES
 
 
 def paste_face(
@@ -62,11 +70,7 @@ def paste_face(
         InputError: an argument has the wrong shape, dtype or layout, the mask leaves [0, 1], or the transform cannot
             be inverted.
     """
-    require_output("image", image, np.uint8, ("H", "W", 3))
-    forward, inverse = invert_affine(transform)
-    pasted = _prepare(scratch, crop, mask, REVERSE if reverse_channels else KEEP)
-    if pasted is not None:
-        _paste(BGR, [image], forward, inverse, pasted)
+    _paste(Canvas.of_image(image, transform), scratch, crop, mask, reverse_channels)
 
 
 def paste_face_i420(
@@ -91,7 +95,7 @@ def paste_face_i420(
     Raises:
         InputError: as ``paste_face``, or a plane is read-only.
     """
-    _paste_yuv(frame, SEPARATE_CHROMA, [frame.u, frame.v], scratch, transform, crop, mask, reverse_channels)
+    _paste(Canvas.of_frame(frame, transform), scratch, crop, mask, reverse_channels)
 
 
 def paste_face_nv12(
@@ -116,62 +120,91 @@ def paste_face_nv12(
     Raises:
         InputError: as ``paste_face_i420``.
     """
-    _paste_yuv(frame, PAIRED_CHROMA, [frame.uv], scratch, transform, crop, mask, reverse_channels)
+    _paste(Canvas.of_frame(frame, transform), scratch, crop, mask, reverse_channels)
 
 
 @dataclass(frozen=True)
 class _Pasted:
-    """Crop and mask as the kernel reads them, and the box of the crop outside which the mask is zero."""
+    """Crop and mask as the kernel reads them.
 
-    records: NDArray[np.float32]
+    Attributes:
+        planes: int16 (4, S + 10, S + 10), see ``pack_planes``.
+        size_px: S.
+        box: left, top, right, bottom of the planes' x and y in crop px, outside which the mask is zero.
+        turned: the planes' x and y are the crop's y and x.
+    """
+
+    planes: NDArray[np.int16]
+    size_px: int
     box: tuple[float, float, float, float]
+    turned: bool
+
+
+def _paste(
+    canvas: Canvas, scratch: PasteScratch, crop: NDArray[np.uint8], mask: NDArray[np.float32], reverse_channels: bool
+) -> None:
+    pasted = _prepare(canvas, scratch, crop, mask, reverse_channels)
+    if pasted is not None:
+        for group in canvas.groups:
+            _paste_planes(group, scratch, pasted)
 
 
 def _prepare(
-    scratch: PasteScratch, crop: NDArray[np.uint8], mask: NDArray[np.float32], mixing: NDArray[np.float32]
+    canvas: Canvas, scratch: PasteScratch, crop: NDArray[np.uint8], mask: NDArray[np.float32], reverse_channels: bool
 ) -> _Pasted | None:
     require_array("mask", mask, np.float32, ("S", "S"))
     size_px = mask.shape[0]
     require_array("mask", mask, np.float32, (size_px, size_px))
     require_array("crop", crop, np.uint8, (size_px, size_px, 3))
-    records = scratch.records(size_px)
-    valid, *cells = pack_records(crop, mask, mixing, records)
+    turned = is_turned(canvas.groups[0].forward)
+    if turned:
+        crop, mask = _turned(scratch, crop, mask)
+    planes = scratch.planes.room(*planes_shape(CROP_PLANES, size_px))
+    valid, cells = pack_mask(mask, mask.view(np.uint32), planes[MASK])
     if not valid:
-        records[:] = 0.0  # a later, smaller crop must not meet a NaN in the memory
         raise InputError("mask must lie in [0, 1] everywhere; clip it, and check the model that made it for NaN.")
-    return _Pasted(records, active_box(cells, size_px)) if cells[2] > cells[0] else None
+    if cells[2] == cells[0]:
+        return None
+    pack_crop(crop.ctypes.data, _byte_mixing(canvas.mixing, reverse_channels), scratch.row_room(0)[0], planes)
+    return _Pasted(planes, size_px, active_box(cells, size_px), turned)
 
 
-def _paste_yuv(
-    frame: I420Frame | Nv12Frame,
-    chroma_kind: int,
-    chroma: list[NDArray[np.uint8]],
-    scratch: PasteScratch,
-    transform: NDArray[np.floating],
-    crop: NDArray[np.uint8],
-    mask: NDArray[np.float32],
-    reverse_channels: bool,
-) -> None:
-    require_writable(frame)
-    forward, inverse = invert_affine(transform)
-    matrix, offset = frame.spec.from_rgb()
-    mixing = np.column_stack([(matrix if reverse_channels else matrix[:, ::-1]) / 255.0, offset]).astype(np.float32)
-    pasted = _prepare(scratch, crop, mask, mixing)
-    if pasted is not None:
-        _paste(LUMA, [frame.y], forward, inverse, pasted)
-        _paste(chroma_kind, chroma, *frame.spec.chroma_transforms(forward), pasted)
+@lru_cache
+def _byte_mixing(mixing: Mixing, rgb: bool) -> tuple[int, ...]:
+    """Return the mixing for the bytes of a BGR (or RGB) crop, as ``pack_levels`` takes it."""
+    numbers: list[int] = []
+    for row in range(0, len(mixing), 4):
+        colours = mixing[row : row + 3] if rgb else mixing[row : row + 3][::-1]
+        numbers += [min(round(share / 255.0 * (LARGEST_SHARE + 1)), LARGEST_SHARE) for share in colours]
+        numbers.append(round(mixing[row + 3] * (1 << LEVEL_BITS)))
+    return tuple(numbers)
 
 
-def _paste(
-    kind: int,
-    planes: list[NDArray[np.uint8]],
-    forward: NDArray[np.float64],
-    inverse: NDArray[np.float64],
-    pasted: _Pasted,
-) -> None:
-    region = Region.of_box(inverse, pasted.box, planes[0].shape[:2])
+def _turned(scratch: PasteScratch, crop: NDArray[np.uint8], mask: NDArray[np.float32]) -> tuple[Any, Any]:
+    """Return copies with x and y exchanged."""
+    room = scratch.turned_crop.room(*crop.shape), scratch.turned_mask.room(*mask.shape)
+    np.copyto(room[0], crop.transpose(1, 0, 2))
+    np.copyto(room[1], mask.T)
+    return room
+
+
+def _paste_planes(group: PlaneGroup, scratch: PasteScratch, pasted: _Pasted) -> None:
+    forward, inverse = group.forward, group.inverse
+    if pasted.turned:
+        forward, inverse = np.ascontiguousarray(forward[::-1]), np.ascontiguousarray(inverse[:, [1, 0, 2]])
+    region = Region.of_box(inverse, pasted.box, group.shape)
     if region.empty:
         return
-    addresses = (planes[0].ctypes.data, planes[-1].ctypes.data, pasted.records.ctypes.data)
-    strides = (planes[0].strides[0], planes[-1].strides[0])
-    paste_rows(kind, addresses, strides, region.bounds, forward, pasted.box, pasted.records.shape[0] - 1)
+    pixels, planes = pixels_per_half(forward), pasted.planes
+    height, width = group.shape
+    paste_rows(
+        group.kind,
+        (*group.addresses, planes.ctypes.data),
+        (*group.strides, planes.strides[1], planes.strides[0]),
+        (width, height),
+        region.bounds,
+        forward,
+        pasted.box,
+        (pasted.size_px, pixels),
+        scratch.row_room(plan_bytes(region.width, pixels)),
+    )

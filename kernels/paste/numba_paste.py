@@ -1,35 +1,41 @@
-"""The paste in one pass over the region: eight pixels of a row at a time, in place."""
+"""The paste in one pass over the region, row by row, in place."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipforge.kernels.canvas import BGR, LUMA, PIXEL_BYTES, SEPARATE_CHROMA
+from lipforge.kernels.cell_planes import inner_size, repeat_edges, rounded
 from lipforge.kernels.compiled import compiled
-from lipforge.kernels.paste.vector_paste import blend_bgr, blend_luma, blend_paired_chroma, blend_separate_chroma
-from lipforge.kernels.simd.lanes import LANES, copy_bytes
+from lipforge.kernels.paste.vector_paste import (
+    PAINTED,
+    blend_bgr,
+    blend_luma,
+    blend_paired_chroma,
+    blend_separate_chroma,
+    pack_levels,
+)
+from lipforge.kernels.simd.fixed_point import HALF, LARGEST_SHARE, SHARE_BITS, WIDTH
+from lipforge.kernels.simd.lanes import copy_bytes
+from lipforge.kernels.simd.pixels import SECOND_REST
+from lipforge.kernels.simd.row_plan import UNIT, half_plan, in_units, plan_row
 from lipforge.kernels.spans import row_span
 
-# What the pixels of a plane are, for ``paste_rows``.
-BGR, LUMA, SEPARATE_CHROMA, PAIRED_CHROMA = 0, 1, 2, 3
-PIXEL_BYTES = (3, 1, 1, 2)
+SHARE_UNIT = np.float32(1 << SHARE_BITS)
+ONE_BITS, SIGN_BIT = np.uint32(0x3F800000), np.uint32(0x80000000)
 
 
 @compiled
-def pack_records(
-    crop: NDArray[np.uint8], mask: NDArray[np.float32], mixing: NDArray[np.float32], records: NDArray[np.float32]
-) -> Any:
-    """Lay crop and mask side by side and find out where the mask is not zero.
+def pack_mask(mask: NDArray[np.float32], bits: NDArray[np.uint32], shares: NDArray[np.int16]) -> Any:
+    """Turn a mask into shares and find out where it is not zero.
 
     Args:
-        crop: uint8 (S, S, 3).
         mask: float32 (S, S).
-        mixing: float32 (3, 4), from the crop's channels and 1 to the levels that the image stores.
-        records: float32 (S + 1, S + 1, 4), overwritten: three levels, mask. The last row and column repeat their
-            neighbours.
+        bits: the same seen as uint32. Above 0 floats order like integers, and integers are what compilers vectorise.
+        shares: int16 (S + 10, S + 10), overwritten, see ``kernels/cell_planes.py``.
 
     Returns:
         Whether the whole mask lies in [0, 1]; first column, first row, end column and end row of the cells with any
@@ -37,78 +43,110 @@ def pack_records(
     """
     size_px = mask.shape[0]
     left, top, right, bottom = size_px, size_px, 0, 0
-    valid = True
+    outside = False
     for y in range(size_px):
+        in_row = np.uint32(0)
         for x in range(size_px):
-            first, second, third = np.float32(crop[y, x, 0]), np.float32(crop[y, x, 1]), np.float32(crop[y, x, 2])
-            for i in range(3):
-                records[y, x, i] = mixing[i, 0] * first + mixing[i, 1] * second + mixing[i, 2] * third + mixing[i, 3]
-            weight = mask[y, x]
-            records[y, x, 3] = weight
-            valid = valid and 0.0 <= weight <= 1.0
-            if weight != 0.0:
-                left, right = min(left, x), max(right, x + 1)
-                top, bottom = min(top, y), y + 1
-        records[y, size_px] = records[y, size_px - 1]
-    records[size_px] = records[size_px - 1]
-    return valid, min(left, right), min(top, bottom), right, bottom
+            number = bits[y, x]
+            outside |= (number > ONE_BITS) & (number != SIGN_BIT)  # -0 is 0
+            in_row |= number
+        if in_row & ~SIGN_BIT:
+            top, bottom = min(top, y), y + 1
+            x = 0
+            while x < left and mask[y, x] == 0.0:
+                x += 1
+            left = x
+            x = size_px
+            while x > right and mask[y, x - 1] == 0.0:
+                x -= 1
+            right = x
+        for x in range(size_px):
+            shares[y + 1, x + 1] = rounded(mask[y, x] * SHARE_UNIT, 0.0, LARGEST_SHARE)
+    return not outside, (min(left, right), min(top, bottom), right, bottom)
+
+
+@compiled
+def pack_crop(crop: int, mixing: Any, rest: int, planes: NDArray[np.int16]) -> None:
+    """Turn a crop into levels of the three channels that the canvas stores, and complete the mask's edge too.
+
+    Args:
+        crop: address of uint8 (S, S, 3).
+        mixing: twelve int64, see ``pack_levels``.
+        rest: address of room for a block of pixels.
+        planes: int16 (4, S + 10, S + 10), see ``kernels/cell_planes.py``; the first is the mask's.
+    """
+    size_px = inner_size(planes)
+    plane_bytes, row_bytes, cell_bytes = planes.strides
+    inside = np.int64(planes.ctypes.data) + PAINTED * plane_bytes + row_bytes + cell_bytes
+    for y in range(size_px):
+        row, to = crop + y * size_px * 3, inside + y * row_bytes
+        for start in range(0, size_px, WIDTH):
+            if size_px >= WIDTH:  # the last block of a row begins earlier and does some pixels twice
+                x = min(start, size_px - WIDTH)
+                pack_levels(row + 3 * x, to + 2 * x, plane_bytes, mixing)
+            else:  # the columns that it fills beyond the crop are room, or are filled by the next row and the edges
+                copy_bytes(rest, row, 3 * size_px)
+                pack_levels(rest, to, plane_bytes, mixing)
+    repeat_edges(planes, 0, size_px)
 
 
 @compiled
 def paste_rows(
     kind: int,
     addresses: tuple[int, int, int],
-    strides: tuple[int, int],
+    strides: tuple[int, int, int, int],
+    size: tuple[int, int],
     bounds: tuple[int, int, int, int],
     forward: NDArray[np.float64],
     box: tuple[float, float, float, float],
-    size_px: int,
+    crop: tuple[int, int],
+    row_room: tuple[int, int],
 ) -> None:
     """Blend every pixel of ``bounds`` whose crop position lies in ``box``.
 
     Args:
         kind: BGR, LUMA, SEPARATE_CHROMA or PAIRED_CHROMA.
-        addresses: of the plane, of the second plane (V), and of the records.
-        strides: bytes from row to row of both planes.
+        addresses: of the plane, of the second plane (V), and of crop and mask as ``pack_planes`` packs them.
+        strides: bytes from row to row of both planes and of a packed plane, and from packed plane to packed plane.
+        size: width and height of the plane in px.
         bounds: left, top, right, bottom of the pixels to visit.
         forward: float64 (2, 3), px of this plane to crop px.
         box: left, top, right, bottom in crop px, both ends included.
-        size_px: S.
+        crop: S, pixels of a half.
+        row_room: addresses of room for a block of pixels and for the plan of a row.
     """
+    size_px, pixels = crop
     pixel_bytes = PIXEL_BYTES[kind]
-    rest = np.zeros(8 * LANES, np.uint8)  # a row's last, partly filled block is made here
-    rest_address = np.int64(rest.ctypes.data)
-    step_x, step_y = np.float32(forward[0, 0]), np.float32(forward[1, 0])
+    rest, plans = row_room
+    steps = (in_units(forward[0, 0]), in_units(forward[1, 0]))
     for y in range(bounds[1], bounds[3]):
         first, end = row_span(forward, y, box, bounds[0], bounds[2])
-        for x in range(first, end, LANES):
+        plan_row(plans, forward, (y, first, end), pixels, (size_px - 1, -UNIT, strides[2]))
+        half = 0
+        for x in range(first, end, 2 * pixels):
             at = addresses[0] + y * strides[0] + x * pixel_bytes
             second_at = addresses[1] + y * strides[1] + x * pixel_bytes
-            crop_x = forward[0, 0] * x + forward[0, 1] * y + forward[0, 2]
-            crop_y = forward[1, 0] * x + forward[1, 1] * y + forward[1, 2]
-            whole_x, whole_y = math.floor(crop_x), math.floor(crop_y)
-            path = (np.float32(crop_x - whole_x), np.float32(crop_y - whole_y), step_x, step_y)
-            count = min(end - x, LANES) * pixel_bytes
-            if end - x >= LANES:
-                _blend(kind, (at, second_at, addresses[2], size_px - 1, whole_x, whole_y), path)
+            left = end - x
+            # Lanes that are not to be painted write what they read, so only the image's edge is in the way.
+            direct = x + pixels + HALF <= size[0]
+            count = min(left, 2 * pixels) * pixel_bytes
+            if not direct:
+                copy_bytes(rest, at, count)
+                if kind == SEPARATE_CHROMA:
+                    copy_bytes(rest + SECOND_REST, second_at, count)
+            window = (addresses[2], half_plan(plans, half), *steps, strides[2], strides[3])
+            targets = (at if direct else rest, second_at if direct else rest + SECOND_REST)
+            block = (*targets, pixels, min(left, pixels), min(left - pixels, pixels))
+            if kind == BGR:
+                blend_bgr(window, block)
+            elif kind == LUMA:
+                blend_luma(window, block)
+            elif kind == SEPARATE_CHROMA:
+                blend_separate_chroma(window, block)
             else:
-                second_rest = rest_address + 4 * LANES
-                copy_bytes(rest_address, at, count)
+                blend_paired_chroma(window, block)
+            if not direct:
+                copy_bytes(at, rest, count)
                 if kind == SEPARATE_CHROMA:
-                    copy_bytes(second_rest, second_at, count)
-                _blend(kind, (rest_address, second_rest, addresses[2], size_px - 1, whole_x, whole_y), path)
-                copy_bytes(at, rest_address, count)
-                if kind == SEPARATE_CHROMA:
-                    copy_bytes(second_at, second_rest, count)
-
-
-@compiled
-def _blend(kind: int, block: Any, path: Any) -> None:
-    if kind == BGR:
-        blend_bgr(block, path)
-    elif kind == LUMA:
-        blend_luma(block, path)
-    elif kind == SEPARATE_CHROMA:
-        blend_separate_chroma(block, path)
-    else:
-        blend_paired_chroma(block, path)
+                    copy_bytes(second_at, rest + SECOND_REST, count)
+            half += 2

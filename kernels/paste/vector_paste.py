@@ -1,130 +1,106 @@
-"""Eight pixels of a paste: sample crop and mask, blend with the pixels in place. See ``kernels/simd``."""
+"""Sixteen pixels of a paste: upsample crop and mask, blend with the pixels in place; see ``kernels/simd``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from llvmlite import ir
 from numba.core import types
 
-from lipforge.kernels.simd.bilinear import locate, pack_one, pack_three, pack_two, sample_records, to_levels
-from lipforge.kernels.simd.instructions import BYTE, INT64, load, shuffle, store
-from lipforge.kernels.simd.lanes import INTS, LANES, Vector, any_lane, counting, intrinsic, spread, unpack
+from lipforge.kernels.canvas import BGR, LUMA, PAIRED_CHROMA, SEPARATE_CHROMA
+from lipforge.kernels.simd.fixed_point import BIT, HALF, LARGEST_LEVEL, any_set, lanes_below, spread_short
+from lipforge.kernels.simd.instructions import INT64, store
+from lipforge.kernels.simd.lanes import intrinsic, unpack
+from lipforge.kernels.simd.pixels import LAYOUTS, Layout, read_three
+from lipforge.kernels.simd.upsample import Upsampler, Window, upsample_block
 
-RECORD = 4  # float32 per record: three channels in levels, mask
+MASK, PAINTED = 0, 1
+"""The planes: mask as share, from PAINTED on levels of three channels."""
 
 
 class Block(NamedTuple):
     """The int64 arguments of a block, in order."""
 
-    pixels: Any  # address of the eight pixels
-    second_pixels: Any  # of those in the V plane; unused elsewhere
-    records: Any  # address of the records, (S + 1, S + 1, RECORD) float32
-    last: Any  # S - 1
-    crop_x: Any  # whole part of the first pixel's crop position
-    crop_y: Any
+    target: Any  # address of the first pixel
+    second_target: Any  # of that in the V plane
+    pixels: Any  # how many a half has
+    first_pixels: Any  # how many of them are to be painted, in both halves
+    second_pixels: Any
 
 
-class Path(NamedTuple):
-    """The float32 arguments, in order."""
+def _emit_paste(code: Any, layout: Layout, window: Window, block: Block) -> None:
+    """Blend sixteen pixels unless the mask is zero in all of them."""
 
-    crop_x: Any  # the rest of the first pixel's crop position
-    crop_y: Any
-    step_x: Any  # from pixel to pixel
-    step_y: Any
-
-
-def _emit_paste(
-    code: Any,
-    block: Block,
-    path: Path,
-    members: tuple[int, ...],
-    read: Callable[[Any, Block], list[Vector]],
-    write: Callable[[Any, Block, list[Vector]], None],
-) -> Any:
-    """Blend eight pixels unless the mask is zero in all of them; return one bit: whether pixels were written."""
-    along, last = counting(code), spread(code, block.last)
-    shift_x = along.times_plus(spread(code, path.step_x), spread(code, path.crop_x))
-    shift_y = along.times_plus(spread(code, path.step_y), spread(code, path.crop_y))
-    column, share_x = locate(spread(code, block.crop_x), shift_x, last)
-    row, share_y = locate(spread(code, block.crop_y), shift_y, last)
-    row_bytes = code.mul(code.add(block.last, INT64(2)), INT64(4 * RECORD))
-    offset = row * spread(code, row_bytes) + column * (4 * RECORD)
-    record = sample_records(block.records, offset, (share_x, share_y), row_bytes, RECORD)
-    weight = record[3]
-    active = any_lane(code, weight.differs(0.0))
-    with code.if_then(active):
+    def emit(fields: Upsampler, special: bool) -> None:
         # A lane with zero mask writes the level it read.
-        pairs = zip(read(code, block), (record[i] for i in members), strict=True)
-        write(code, block, [to_levels(pixel.towards(painted, weight)) for pixel, painted in pairs])
-    return active
+        weight = fields.plane(MASK) & lanes_below(code, block.first_pixels, block.second_pixels)
+        second_half = code.mul(block.pixels, INT64(layout.pixel_bytes))
+        with code.if_then(any_set(code, weight)):
+            painted = [fields.plane(PAINTED + channel) for channel in layout.channels]
+            for first in (block.target, block.second_target)[: layout.planes]:
+                second = code.add(first, second_half)
+                levels = layout.read(code, first, second)
+                mine, painted = painted[: len(levels)], painted[len(levels) :]
+                blended = [level.towards(colour, weight) for level, colour in zip(levels, mine, strict=True)]
+                layout.write(blended, first, second)
+
+    upsample_block(code, window, BIT(0), emit)
 
 
-def _read_bgr(code: Any, block: Block) -> list[Vector]:
-    packed = load(code, ir.VectorType(BYTE, 3 * LANES), block.pixels)
-    zero = ir.Constant(packed.type, [0] * (3 * LANES))
-    channels = []
-    for channel in range(3):
-        # Each byte followed by three zeros is an int32.
-        lanes = [lane for i in range(LANES) for lane in (3 * i + channel, *[3 * LANES] * 3)]
-        channels.append(Vector(code, code.bitcast(shuffle(code, packed, zero, lanes), INTS)).to_floats())
-    return channels
+@intrinsic
+def pack_levels(typing_context: Any, source: Any, planes: Any, plane_bytes: Any, mixing: Any) -> Any:
+    """Turn sixteen pixels of a crop, one after the other, into levels of the three stored channels.
 
+    ``source`` and ``planes`` are addresses: of the pixels and of their place in the plane of the first channel;
+    ``plane_bytes`` leads to the next. ``mixing`` has three rows of three signed shares, of the crop's channels, and an
+    offset in levels times 128. A sum may leave 16 bits on the way, but comes back: the last one lies between 64 and
+    32 704 (chroma of full range).
+    """
 
-def _read_one(code: Any, address: Any) -> Vector:
-    return Vector(code, code.zext(load(code, ir.VectorType(BYTE, LANES), address), INTS)).to_floats()
-
-
-def _read_pairs(code: Any, block: Block) -> list[Vector]:
-    words = Vector(code, code.zext(load(code, ir.VectorType(ir.IntType(16), LANES), block.pixels), INTS))
-    return [(words & 255).to_floats(), (words >> 8).to_floats()]
-
-
-def _write_separate(code: Any, block: Block, levels: list[Vector]) -> None:
-    store(code, pack_one(levels[0]), block.pixels)
-    store(code, pack_one(levels[1]), block.second_pixels)
-
-
-def _emitter(members: tuple[int, ...], read: Any, write: Any) -> Callable[[Any, Any, Any, Any], Any]:
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        block, path = (unpack(code, argument) for argument in arguments)
-        return _emit_paste(code, Block(*block), Path(*path), members, read, write)
+        address, target, step = arguments[:3]
+        numbers = unpack(code, arguments[3])
+        pixels = read_three(code, address, code.add(address, INT64(3 * HALF)))
+        for channel in range(3):
+            *shares, offset = (spread_short(code, number) for number in numbers[4 * channel : 4 * channel + 4])
+            mixed = offset
+            for level, share in zip(pixels, shares, strict=True):
+                mixed = mixed + level.times(share)
+            level = mixed.at_least(0).at_most(LARGEST_LEVEL)
+            store(code, level.value, code.add(target, code.mul(step, INT64(channel))))
+        return context.get_dummy_value()
+
+    return types.void(source, planes, plane_bytes, mixing), emit
+
+
+def _emitter(kind: int) -> Callable[[Any, Any, Any, Any], Any]:
+    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
+        window, block = (unpack(code, argument) for argument in arguments)
+        _emit_paste(code, LAYOUTS[kind], Window(*window), Block(*block))
+        return context.get_dummy_value()
 
     return emit
 
 
 @intrinsic
-def blend_bgr(typing_context: Any, block: Any, path: Any) -> Any:
-    """Blend eight BGR pixels (``Block`` and ``Path`` as plain tuples); return whether they were written."""
-    emit = _emitter((0, 1, 2), _read_bgr, lambda code, block, levels: store(code, pack_three(levels), block.pixels))
-    return types.boolean(block, path), emit
+def blend_bgr(typing_context: Any, window: Any, block: Any) -> Any:
+    """Blend sixteen BGR pixels (``Window`` and ``Block`` as plain tuples)."""
+    return types.void(window, block), _emitter(BGR)
 
 
 @intrinsic
-def blend_luma(typing_context: Any, block: Any, path: Any) -> Any:
-    """Blend eight pixels of a luma plane."""
-    emit = _emitter(
-        (0,),
-        lambda code, block: [_read_one(code, block.pixels)],
-        lambda code, block, levels: store(code, pack_one(levels[0]), block.pixels),
-    )
-    return types.boolean(block, path), emit
+def blend_luma(typing_context: Any, window: Any, block: Any) -> Any:
+    """Blend sixteen pixels of a luma plane."""
+    return types.void(window, block), _emitter(LUMA)
 
 
 @intrinsic
-def blend_separate_chroma(typing_context: Any, block: Any, path: Any) -> Any:
-    """Blend eight pixels of a U and a V plane."""
-    emit = _emitter(
-        (1, 2),
-        lambda code, block: [_read_one(code, block.pixels), _read_one(code, block.second_pixels)],
-        _write_separate,
-    )
-    return types.boolean(block, path), emit
+def blend_separate_chroma(typing_context: Any, window: Any, block: Any) -> Any:
+    """Blend sixteen pixels of a U and a V plane."""
+    return types.void(window, block), _emitter(SEPARATE_CHROMA)
 
 
 @intrinsic
-def blend_paired_chroma(typing_context: Any, block: Any, path: Any) -> Any:
-    """Blend eight pixels of a plane with U and V in turns."""
-    emit = _emitter((1, 2), _read_pairs, lambda code, block, levels: store(code, pack_two(*levels), block.pixels))
-    return types.boolean(block, path), emit
+def blend_paired_chroma(typing_context: Any, window: Any, block: Any) -> Any:
+    """Blend sixteen pixels of a plane with U and V in turns."""
+    return types.void(window, block), _emitter(PAIRED_CHROMA)

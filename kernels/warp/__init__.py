@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.arrays import invert_affine, require_output
+from lipforge.kernels.canvas import Canvas
 from lipforge.kernels.spec import WarpSpec
-from lipforge.kernels.warp.fields import RGB_LEVELS, prepare_fields
-from lipforge.kernels.warp.numba_warp import BGR, LUMA, PAIRED_CHROMA, SEPARATE_CHROMA
-from lipforge.kernels.warp.plane import composite_plane
+from lipforge.kernels.warp.fields import prepare_fields
+from lipforge.kernels.warp.plane import composite_planes
 from lipforge.kernels.warp.scratch import WarpScratch
-from lipforge.kernels.yuv import I420Frame, Nv12Frame, require_writable
+from lipforge.kernels.yuv import I420Frame, Nv12Frame
 
 __all__ = ["WarpScratch", "composite", "composite_i420", "composite_nv12"]
 
@@ -48,11 +47,7 @@ def composite(
         InputError: an argument has the wrong shape, dtype or layout, a value is not finite, or the transform cannot be
             inverted.
     """
-    require_output("image", image, np.uint8, ("H", "W", 3))
-    forward, inverse = invert_affine(transform)
-    fields = prepare_fields(scratch, flow, mask, colour, spec, strength, RGB_LEVELS)
-    if fields is not None:
-        composite_plane(BGR, [image], scratch, forward, inverse, fields)
+    _composite(Canvas.of_image(image, transform), scratch, (flow, mask, colour), spec, strength)
 
 
 def composite_i420(
@@ -85,7 +80,7 @@ def composite_i420(
         InputError: an argument has the wrong shape, dtype or layout, a value is not finite, a plane is read-only or
             the transform cannot be inverted.
     """
-    _composite_yuv(frame, SEPARATE_CHROMA, [frame.u, frame.v], scratch, transform, (flow, mask, colour), spec, strength)
+    _composite(Canvas.of_frame(frame, transform), scratch, (flow, mask, colour), spec, strength)
 
 
 def composite_nv12(
@@ -113,24 +108,17 @@ def composite_nv12(
     Raises:
         InputError: as ``composite_i420``.
     """
-    _composite_yuv(frame, PAIRED_CHROMA, [frame.uv], scratch, transform, (flow, mask, colour), spec, strength)
+    _composite(Canvas.of_frame(frame, transform), scratch, (flow, mask, colour), spec, strength)
 
 
-def _composite_yuv(
-    frame: I420Frame | Nv12Frame,
-    chroma_kind: int,
-    chroma: list[NDArray[np.uint8]],
+def _composite(
+    canvas: Canvas,
     scratch: WarpScratch,
-    transform: NDArray[np.floating],
     outputs: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     spec: WarpSpec,
     strength: float,
 ) -> None:
-    require_writable(frame)
-    forward, inverse = invert_affine(transform)
-    mixing = np.column_stack(frame.spec.from_rgb()).astype(np.float32)
-    fields = prepare_fields(scratch, *outputs, spec, strength, mixing)
-    if fields is None:
-        return
-    composite_plane(LUMA, [frame.y], scratch, forward, inverse, fields)
-    composite_plane(chroma_kind, chroma, scratch, *frame.spec.chroma_transforms(forward), fields)
+    fields = prepare_fields(canvas, scratch, outputs, spec, strength)
+    if fields is not None:
+        for group in canvas.groups:
+            composite_planes(group, scratch, fields)

@@ -1,54 +1,58 @@
-"""One plane, or two planes of the same size, of an image: copy what a flow can reach, then composite in place."""
+"""One group of planes of a canvas: what a flow can reach is copied, then the planes are composited in place."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lipforge.kernels.canvas import PIXEL_BYTES, PlaneGroup
+from lipforge.kernels.errors import InputError
 from lipforge.kernels.region import Region
+from lipforge.kernels.simd.fixed_point import WIDTH
+from lipforge.kernels.simd.row_plan import pixels_per_half
 from lipforge.kernels.warp.fields import Fields
-from lipforge.kernels.warp.numba_warp import PIXEL_BYTES, composite_rows
+from lipforge.kernels.warp.numba_warp import composite_rows
 from lipforge.kernels.warp.scratch import WarpScratch
 
+LARGEST_REGION_PX = 16_000
+"""Positions in the copy are int16."""
 
-def composite_plane(
-    kind: int,
-    planes: list[NDArray[np.uint8]],
-    scratch: WarpScratch,
-    forward: NDArray[np.float64],
-    inverse: NDArray[np.float64],
-    fields: Fields,
-) -> None:
+
+def composite_planes(group: PlaneGroup, scratch: WarpScratch, fields: Fields) -> None:
     """Composite planes that share one geometry.
 
     Args:
-        kind: BGR, LUMA, SEPARATE_CHROMA or PAIRED_CHROMA of ``numba_warp``.
-        planes: one array, or U and V; uint8 (H, W) or (H, W, channels), changed in place.
-        scratch: gives the memory of the copy.
-        forward: float64 (2, 3), px of these planes to crop px.
-        inverse: float64 (2, 3), crop px to px of these planes.
+        group: the planes, changed in place.
+        scratch: gives the memory.
         fields: what to apply.
+
+    Raises:
+        InputError: the region that the flow can reach is too large.
     """
-    shape = planes[0].shape[:2]
-    target = Region.of_box(inverse, fields.box, shape)
+    target = Region.of_box(group.inverse, fields.box, group.shape)
     if target.empty:
         return
-    source = target.grown(inverse, *fields.reach, shape)
-    pixel_bytes = PIXEL_BYTES[kind]
-    copies = scratch.pixels(len(planes), source.height, source.width * pixel_bytes)
-    for copy, plane in zip(copies, planes, strict=True):
-        region = plane[source.top : source.bottom, source.left : source.right]
-        np.copyto(copy.reshape(region.shape), region)
-    addresses = [(array[0].ctypes.data, array[-1].ctypes.data) for array in (planes, copies)]
+    source = target.grown(group.inverse, fields.reach, group.shape, columns=WIDTH)
+    if max(source.width, source.height) > LARGEST_REGION_PX:
+        raise InputError(
+            f"the flow can reach a region of {source.width} x {source.height} px; at most {LARGEST_REGION_PX} px on a "
+            "side are allowed. Check the transform and the model that made the flow."
+        )
+    pixels = pixels_per_half(group.forward)
+    row_bytes = (source.width + 2) * PIXEL_BYTES[group.kind]
+    copies = scratch.copy_room(len(group.planes), source.height + 2, row_bytes)
+    planes = fields.planes
+    row_room, columns = scratch.row_room(target.width, pixels)
+    left, top, right, bottom = fields.box
     composite_rows(
-        kind,
-        (*addresses[0], *addresses[1], fields.records.ctypes.data),
-        (planes[0].strides[0], planes[-1].strides[0], source.width * pixel_bytes),
+        group.kind,
+        (*group.addresses, copies[0], copies[-1], planes.ctypes.data),
+        (*group.strides, row_bytes, planes.strides[1], planes.strides[0]),
         source.bounds,
         target.bounds,
-        forward,
-        inverse,
-        fields.box,
-        fields.size_px,
-        fields.ramp,
+        np.ascontiguousarray(group.forward[::-1]) if fields.turned else group.forward,
+        (top, left, bottom, right) if fields.turned else fields.box,
+        (fields.size_px, pixels, fields.shift_bits + group.halvings, int(fields.wide), group.halvings),
+        fields.border_px,
+        row_room,
+        columns,
     )

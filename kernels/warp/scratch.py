@@ -7,46 +7,46 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.warp.vector_warp import RECORD
+from lipforge.kernels.buffers import Buffer
+from lipforge.kernels.cell_planes import planes_shape
+from lipforge.kernels.simd.pixels import GATHER_BYTES, REST_BYTES
+from lipforge.kernels.simd.row_plan import plan_bytes
+from lipforge.kernels.warp.vector_warp import RECORD_BYTES
 
-
-def _no_bytes() -> NDArray[np.uint8]:
-    return np.empty(0, np.uint8)
-
-
-def _no_values() -> NDArray[np.float32]:
-    return np.empty(0, np.float32)
+OUTPUT_PLANES, FIELD_PLANES = 6, 8
 
 
 @dataclass
 class WarpScratch:
     """Buffers that grow when a larger region comes and are never given back; not for two threads at once."""
 
-    byte_buffer: NDArray[np.uint8] = field(default_factory=_no_bytes)
-    value_buffer: NDArray[np.float32] = field(default_factory=_no_values)
+    copies: Buffer = field(default_factory=lambda: Buffer(np.uint8))
+    fields: Buffer = field(default_factory=lambda: Buffer(np.int16))
+    turned: Buffer = field(default_factory=lambda: Buffer(np.float32))
+    row: Buffer = field(default_factory=lambda: Buffer(np.uint8))
+    columns: Buffer = field(default_factory=lambda: Buffer(np.int32))
 
-    def pixels(self, count: int, height: int, row_bytes: int) -> list[NDArray[np.uint8]]:
-        """Return room for copies of image regions; their content is left over.
+    def copy_room(self, count: int, height: int, row_bytes: int) -> list[int]:
+        """Return addresses of room for copies of image regions, each of ``height`` rows and what a gather may touch."""
+        used = height * row_bytes + GATHER_BYTES
+        start = self.copies.room(count * used).ctypes.data
+        return [start + i * used for i in range(count)]
 
-        A gather of the last pixel touches the row below and 8 bytes: both exist behind every copy.
+    def field_planes(self, size_px: int) -> NDArray[np.int16]:
+        """Return room for the fields as ``pack_fields`` fills it, int16 (8, S + 10, S + 10)."""
+        return self.fields.room(*planes_shape(FIELD_PLANES, size_px))
+
+    def turned_planes(self, size_px: int) -> NDArray[np.float32]:
+        """Return room for flow, mask and colour with x and y exchanged, float32 (6, S, S)."""
+        return self.turned.room(OUTPUT_PLANES, size_px, size_px)
+
+    def row_room(self, width: int, pixels: int) -> tuple[tuple[int, int, int], NDArray[np.int32]]:
+        """Return addresses of room for a block's pixels, a row's plan and its records, and for the blocks' columns.
 
         Args:
-            count: how many copies.
-            height: rows of a copy.
-            row_bytes: bytes of its rows.
-
-        Returns:
-            ``count`` arrays, uint8 (height, row_bytes), C-contiguous.
+            width: of a row in px.
+            pixels: how many a half of a block has.
         """
-        used, spaced = height * row_bytes, (height + 1) * row_bytes + 8
-        if self.byte_buffer.size < count * spaced:
-            self.byte_buffer = np.empty(count * spaced, np.uint8)
-        starts = [i * spaced for i in range(count)]
-        return [self.byte_buffer[start : start + used].reshape(height, row_bytes) for start in starts]
-
-    def fields(self, size_px: int) -> NDArray[np.float32]:
-        """Return room for the field records, float32 (S + 1, S + 1, 8); finite values of an earlier frame."""
-        needed = (size_px + 1) ** 2 * RECORD
-        if self.value_buffer.size < needed:
-            self.value_buffer = np.zeros(needed, np.float32)
-        return self.value_buffer[:needed].reshape(size_px + 1, size_px + 1, RECORD)
+        blocks, plan = -(-width // (2 * pixels)), plan_bytes(width, pixels)
+        start = self.row.room(REST_BYTES + plan + blocks * RECORD_BYTES).ctypes.data
+        return (start, start + REST_BYTES, start + REST_BYTES + plan), self.columns.room(blocks)

@@ -1,6 +1,8 @@
-"""Eight pixels of the compositor: sample the fields, gather the source, blend, store. See ``kernels/simd``.
+"""Sixteen pixels of the compositor in two steps; see ``kernels/simd/fixed_point.py`` for how to read vector code.
 
-One block function per way the channels lie in memory; what differs between them is a ``Layout``.
+The first step samples the fields: where do the pixels come from, and what is painted over them. The second gathers,
+blends and writes. A row's blocks all take the first step, then all take the second: a block's way from its position in
+the crop to the pixel it writes is one long chain, and a processor overlaps several blocks only while they are short.
 """
 
 from __future__ import annotations
@@ -11,173 +13,255 @@ from typing import Any, NamedTuple
 
 from numba.core import types
 
-from lipforge.kernels.simd.bilinear import (
-    locate,
-    pack_one,
-    pack_three,
-    pack_two,
-    sample_one,
-    sample_records,
-    sample_three,
-    to_levels,
+from lipforge.kernels.canvas import BGR, LUMA, PAIRED_CHROMA, SEPARATE_CHROMA
+from lipforge.kernels.simd.fixed_point import (
+    BIT,
+    LARGEST_SHARE,
+    SHARE_BITS,
+    SHORTS,
+    WIDTH,
+    Shorts,
+    any_set,
+    counting_halves,
+    lanes_below,
+    narrow,
+    spread_halves,
+    spread_short,
+    widen,
 )
-from lipforge.kernels.simd.instructions import INT64, store
-from lipforge.kernels.simd.lanes import Vector, any_lane, counting, intrinsic, spread, unpack
+from lipforge.kernels.simd.instructions import INT64, cgutils, load, store
+from lipforge.kernels.simd.lanes import Vector, intrinsic, spread, unpack
+from lipforge.kernels.simd.pixels import LAYOUTS, Layout, load_offsets, store_offsets
+from lipforge.kernels.simd.upsample import Upsampler, Window, near_border, upsample_block
 
-RECORD = 8  # float32 per field record: flow x, flow y, mask, three of colour, two unused
+SHIFT_X, SHIFT_Y, MASK, PAINTED, LOW_X, LOW_Y = 0, 1, 2, 3, 6, 7
+"""The planes of the fields: displacement in px of the image, mask as share, from PAINTED on levels of three channels.
+
+Where displacements are long, 16 bits are not fine enough: then they are int32 with WIDE_BITS behind the point, SHIFT_X
+and SHIFT_Y hold the upper halves and LOW_X and LOW_Y the lower ones.
+"""
+
+WIDE_BITS = 15
+
+RECORD_BYTES = 4 * WIDTH + 6 * 2 * WIDTH
+"""What step one tells step two: byte offsets into the copy, int32; then six times int16: share of the right and of the
+lower neighbour, mask, levels of up to three channels."""
 
 
-class Block(NamedTuple):
-    """The int64 arguments of a block, in order; addresses are bytes, positions px."""
+class Motion(NamedTuple):
+    """The int64 arguments of step one, in order; positions in px."""
 
-    target: Any  # address of the first of the eight pixels
-    second_target: Any  # the same in the V plane; unused elsewhere
-    source: Any  # address of the copy's first pixel
-    second_source: Any
-    source_stride: Any  # bytes from row to row of the copy
+    record: Any  # address of RECORD_BYTES, written
+    pixels: Any  # how many a half has
+    first_pixels: Any  # how many of them are to be composited, in both halves
+    second_pixels: Any
     x: Any  # position of the first pixel in the copy
     y: Any
     last_x: Any  # last column and row of the copy
     last_y: Any
-    fields: Any  # address of the field records, (S + 1, S + 1, RECORD) float32
-    last_field: Any  # S - 1
-    crop_x: Any  # whole part of the first pixel's crop position
-    crop_y: Any
+    source_stride: Any  # bytes from row to row of the copy
+    shift_bits: Any  # fraction bits of the displacements if they are int16
+    wide: Any  # whether they are int32
 
 
-class Motion(NamedTuple):
-    """The float32 arguments of a block, in order."""
+class Ramp(NamedTuple):
+    """The float32 arguments of step one, in order, for blocks near the square's edge."""
 
-    crop_x: Any  # the rest of the first pixel's crop position, in [0, 1)
+    crop_x: Any  # crop position of the first pixel
     crop_y: Any
     step_x: Any  # how far the crop position moves from pixel to pixel
     step_y: Any
-    xx: Any  # crop px to px of this plane, linear part
-    xy: Any
-    yx: Any
-    yy: Any
     slope: Any  # the ramp is slope * distance to the square's edge + lift, clipped to [0, 1]
     lift: Any
-    strength: Any
+    last: Any  # S - 1
+    wide_unit: Any  # px of these planes that 2 ** WIDE_BITS units of an int32 displacement are: 1, or 0.5 for chroma
+
+
+class Block(NamedTuple):
+    """The int64 arguments of step two, in order; addresses are bytes."""
+
+    record: Any  # what step one wrote
+    pixels: Any  # how many a half has
+    target: Any  # address of the first pixel
+    second_target: Any  # the same in the V plane
+    source: Any  # address of the copy's first pixel
+    second_source: Any
+    source_stride: Any  # bytes from row to row of the copy
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a block reads source pixels and writes results.
+class _Mover:
+    """Emits step one: finds where sixteen pixels come from and what is painted over them."""
 
-    Attributes:
-        pixel_bytes: from one pixel of the source to the next.
-        painted: which members of a field record are the colours of the channels.
-        sample: from the block's arguments, byte offsets and shares to one vector per channel.
-        write: stores one vector of levels per channel.
+    code: Any
+    layout: Layout
+    window: Window
+    motion: Motion
+    ramp: Ramp
+
+    def emit(self) -> Any:
+        """Emit the step; return one bit: whether anything moves or paints there."""
+        code, motion = self.code, self.motion
+        changes = cgutils.alloca_once(code, BIT)
+        wide = code.icmp_signed("!=", motion.wide, INT64(0))
+        partial = code.icmp_signed("<", code.add(motion.first_pixels, motion.second_pixels), INT64(WIDTH))
+
+        def emit(fields: Upsampler, special: bool) -> None:
+            if special:
+                self._emit_special(fields, wide, changes)
+            else:
+                moves = [self._split(fields.plane(index)) for index in (SHIFT_X, SHIFT_Y)]
+                self._finish(fields, moves, fields.plane(MASK), changes)
+
+        special = code.or_(code.or_(near_border(code, self.window), partial), wide)
+        upsample_block(code, self.window, special, emit)
+        return code.load(changes)
+
+    def _emit_special(self, fields: Upsampler, wide: Any, changes: Any) -> None:
+        """Emit what few blocks need: the border's ramp, lanes that are left out, wide displacements."""
+        gain = _ramp(self.code, self.motion, self.ramp)
+        weight = fields.plane(MASK).times(gain)
+        with self.code.if_else(wide) as (fine, coarse):
+            with fine:
+                planes = ((SHIFT_X, LOW_X), (SHIFT_Y, LOW_Y))
+                moves = [self._split_wide(fields.wide_plane(*halves), gain) for halves in planes]
+                self._finish(fields, moves, weight, changes)
+            with coarse:
+                moves = [self._split(fields.plane(index).times(gain)) for index in (SHIFT_X, SHIFT_Y)]
+                self._finish(fields, moves, weight, changes)
+
+    def _split(self, shift: Shorts) -> tuple[Shorts, Shorts]:
+        """Return the whole pixels of displacements, rounded down, and the rest as share."""
+        code, bits = self.code, self.motion.shift_bits
+        rest = spread_short(code, code.sub(INT64(SHARE_BITS), bits))
+        return shift.signed_shift(spread_short(code, bits)), (shift << rest) & LARGEST_SHARE
+
+    def _split_wide(self, shift: list[Vector], gain: Shorts) -> tuple[Shorts, Shorts]:
+        """As ``_split`` with displacements as float32, which are to be multiplied by a gain."""
+        scaled = []
+        for number, share in zip(shift, widen(gain), strict=True):
+            unit = spread(self.code, self.ramp.wide_unit) * (1.0 / LARGEST_SHARE)
+            scaled.append((number * (share.to_floats() * unit) + 0.5).floor().to_ints())
+        return narrow(*(number >> WIDE_BITS for number in scaled)), narrow(*scaled) & LARGEST_SHARE
+
+    def _finish(self, fields: Upsampler, moves: list[tuple[Shorts, Shorts]], weight: Shorts, changes: Any) -> None:
+        """Write the record, if anything changes; a lane with zero flow and mask will write the bytes it reads."""
+        code, motion = self.code, self.motion
+        (whole_x, share_x), (whole_y, share_y) = moves
+        active = any_set(code, whole_x | share_x | whole_y | share_y | weight)
+        code.store(active, changes)
+        with code.if_then(active):
+            x = counting_halves(code) + spread_halves(code, motion.x, code.add(motion.x, motion.pixels))
+            column = _inside(whole_x + x, motion.last_x)
+            row = _inside(whole_y + spread_short(code, motion.y), motion.last_y)
+            store_offsets(column, row, self.layout.pixel_bytes, motion.source_stride, motion.record)
+            painted = [fields.plane(PAINTED + channel) for channel in self.layout.channels]
+            for i, value in enumerate([share_x, share_y, weight, *painted]):
+                store(code, value.value, _member(code, motion.record, i))
+
+
+def _member(code: Any, record: Any, index: int) -> Any:
+    return code.add(record, INT64(4 * WIDTH + 2 * WIDTH * index))
+
+
+def _inside(position: Shorts, last: Any) -> Shorts:
+    """Cut columns (or rows) to those of the copy.
+
+    Pixels and whole displacements are at most 16 000 and 16 384: their sum fits. The share may stay what it is, because
+    a border that repeats the edge lies around the copy.
     """
-
-    pixel_bytes: int
-    painted: tuple[int, ...]
-    sample: Callable[[Block, Vector, tuple[Vector, Vector]], list[Vector]]
-    write: Callable[[Block, list[Vector]], None]
+    return position.at_least(0).at_most(spread_short(position.code, last))
 
 
-def _write_pair(block: Block, levels: list[Vector]) -> None:
-    store(levels[0].code, pack_one(levels[0]), block.target)
-    store(levels[0].code, pack_one(levels[1]), block.second_target)
+def _ramp(code: Any, motion: Motion, ramp: Ramp) -> Shorts:
+    gains = []
+    for number in widen(counting_halves(code) + spread_halves(code, INT64(0), motion.pixels)):
+        along, last = number.to_floats(), spread(code, ramp.last)
+        crop_x = along.times_plus(spread(code, ramp.step_x), spread(code, ramp.crop_x))
+        crop_y = along.times_plus(spread(code, ramp.step_y), spread(code, ramp.crop_y))
+        edge = crop_x.at_most(last - crop_x).at_most(crop_y).at_most(last - crop_y) + 0.5
+        gain = edge.times_plus(spread(code, ramp.slope), spread(code, ramp.lift)).at_least(0.0).at_most(1.0)
+        gains.append((gain * float(LARGEST_SHARE) + 0.5).to_ints())
+    # Lanes that are not to be composited get 0.
+    return narrow(*gains) & lanes_below(code, motion.first_pixels, motion.second_pixels)
 
 
-def _sample_pair(block: Block, offset: Vector, shares: tuple[Vector, Vector]) -> list[Vector]:
-    starts = (block.source, block.second_source)
-    return [sample_one(start, offset, shares, block.source_stride, across=1)[0] for start in starts]
+def _emit_pixels(code: Any, layout: Layout, block: Block) -> None:
+    """Gather the source pixels, blend and write them."""
+    offsets = load_offsets(code, block.record)
+    members = range(3 + len(layout.channels))
+    kept = [Shorts(code, load(code, SHORTS, _member(code, block.record, i))) for i in members]
+    shares, weight, painted = (kept[0], kept[1]), kept[2], kept[3:]
+    second_half = code.mul(block.pixels, INT64(layout.pixel_bytes))
+    for source, target in [(block.source, block.target), (block.second_source, block.second_target)][: layout.planes]:
+        warped = layout.sample(source, offsets, shares, block.source_stride)
+        mine, painted = painted[: len(warped)], painted[len(warped) :]
+        blended = [level.towards(colour, weight) for level, colour in zip(warped, mine, strict=True)]
+        layout.write(blended, target, code.add(target, second_half))
 
 
-BGR = Layout(
-    pixel_bytes=3,
-    painted=(5, 4, 3),
-    sample=lambda block, offset, shares: sample_three(block.source, offset, shares, block.source_stride),
-    write=lambda block, levels: store(levels[0].code, pack_three(levels), block.target),
-)
-LUMA = Layout(
-    pixel_bytes=1,
-    painted=(3,),
-    sample=lambda block, offset, shares: sample_one(block.source, offset, shares, block.source_stride, across=1),
-    write=lambda block, levels: store(levels[0].code, pack_one(levels[0]), block.target),
-)
-SEPARATE_CHROMA = Layout(pixel_bytes=1, painted=(4, 5), sample=_sample_pair, write=_write_pair)
-PAIRED_CHROMA = Layout(
-    pixel_bytes=2,
-    painted=(4, 5),
-    sample=lambda block, offset, shares: sample_one(block.source, offset, shares, block.source_stride, 2, 2),
-    write=lambda block, levels: store(levels[0].code, pack_two(*levels), block.target),
-)
-
-
-def _emit_block(code: Any, layout: Layout, block: Block, motion: Motion) -> Any:
-    """Composite eight pixels unless nothing moves or paints there; return one bit: whether pixels were written."""
-    flow_x, flow_y, weight, painted = _emit_fields(code, layout, block, motion)
-    active = any_lane(code, flow_x.differs(0.0), flow_y.differs(0.0), weight.differs(0.0))
-    with code.if_then(active):
-        # A lane with zero flow and mask writes the bytes it read: its shares are exactly 0.
-        shift_x = flow_x.times_plus(spread(code, motion.xx), flow_y * spread(code, motion.xy))
-        shift_y = flow_x.times_plus(spread(code, motion.yx), flow_y * spread(code, motion.yy))
-        lane_x = spread(code, block.x) + counting(code).to_ints()
-        column, share_x = locate(lane_x, shift_x, spread(code, block.last_x))
-        row, share_y = locate(spread(code, block.y), shift_y, spread(code, block.last_y))
-        offset = row * spread(code, block.source_stride) + column * layout.pixel_bytes
-        warped = layout.sample(block, offset, (share_x, share_y))
-        blended = [a.towards(b, weight) for a, b in zip(warped, painted, strict=True)]
-        layout.write(block, [to_levels(channel) for channel in blended])
-    return active
-
-
-def _emit_fields(
-    code: Any, layout: Layout, block: Block, motion: Motion
-) -> tuple[Vector, Vector, Vector, list[Vector]]:
-    """Return flow x, flow y and mask, with ramp and strength, and the colours of eight pixels."""
-    last = spread(code, block.last_field)
-    along = counting(code)
-    offset_x = along.times_plus(spread(code, motion.step_x), spread(code, motion.crop_x))
-    offset_y = along.times_plus(spread(code, motion.step_y), spread(code, motion.crop_y))
-    whole_x, whole_y = spread(code, block.crop_x), spread(code, block.crop_y)
-    column, share_x = locate(whole_x, offset_x, last)
-    row, share_y = locate(whole_y, offset_y, last)
-    row_bytes = code.mul(code.add(block.last_field, INT64(2)), INT64(4 * RECORD))
-    offset = row * spread(code, row_bytes) + column * (4 * RECORD)
-    record = sample_records(block.fields, offset, (share_x, share_y), row_bytes, RECORD)
-
-    crop_x, crop_y = whole_x.to_floats() + offset_x, whole_y.to_floats() + offset_y
-    far = last.to_floats()
-    edge = crop_x.at_most(far - crop_x).at_most(crop_y).at_most(far - crop_y) + 0.5
-    ramp = edge.times_plus(spread(code, motion.slope), spread(code, motion.lift)).at_least(0.0).at_most(1.0)
-    gain = ramp * spread(code, motion.strength)
-    return record[0] * gain, record[1] * gain, record[2] * gain, [record[i] for i in layout.painted]
-
-
-def _emitter(layout: Layout) -> Callable[[Any, Any, Any, Any], Any]:
+def _motion(layout: Layout) -> Callable[[Any, Any, Any, Any], Any]:
     def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
-        block = Block(*unpack(code, arguments[0]))
-        motion = Motion(*unpack(code, arguments[1]))
-        return _emit_block(code, layout, block, motion)
+        window, motion, ramp = (unpack(code, argument) for argument in arguments)
+        return _Mover(code, layout, Window(*window), Motion(*motion), Ramp(*ramp)).emit()
 
     return emit
 
 
-@intrinsic
-def warp_bgr(typing_context: Any, block: Any, motion: Any) -> Any:
-    """Composite eight BGR pixels (``Block`` and ``Motion`` as plain tuples); return whether they were written."""
-    return types.boolean(block, motion), _emitter(BGR)
+def _pixels(layout: Layout) -> Callable[[Any, Any, Any, Any], Any]:
+    def emit(context: Any, code: Any, signature: Any, arguments: Any) -> Any:
+        _emit_pixels(code, layout, Block(*unpack(code, arguments[0])))
+        return context.get_dummy_value()
+
+    return emit
+
+
+# One pair of functions for each kind of planes; arguments are ``Window``, ``Motion``, ``Ramp`` and ``Block`` as tuples.
 
 
 @intrinsic
-def warp_luma(typing_context: Any, block: Any, motion: Any) -> Any:
-    """Composite eight pixels of a luma plane."""
-    return types.boolean(block, motion), _emitter(LUMA)
+def move_bgr(typing_context: Any, window: Any, motion: Any, ramp: Any) -> Any:
+    """Step one for BGR; return whether any of the pixels changes."""
+    return types.boolean(window, motion, ramp), _motion(LAYOUTS[BGR])
 
 
 @intrinsic
-def warp_separate_chroma(typing_context: Any, block: Any, motion: Any) -> Any:
-    """Composite eight pixels of a U and a V plane."""
-    return types.boolean(block, motion), _emitter(SEPARATE_CHROMA)
+def write_bgr(typing_context: Any, block: Any) -> Any:
+    """Step two for BGR."""
+    return types.void(block), _pixels(LAYOUTS[BGR])
 
 
 @intrinsic
-def warp_paired_chroma(typing_context: Any, block: Any, motion: Any) -> Any:
-    """Composite eight pixels of a plane with U and V in turns."""
-    return types.boolean(block, motion), _emitter(PAIRED_CHROMA)
+def move_luma(typing_context: Any, window: Any, motion: Any, ramp: Any) -> Any:
+    """Step one for luma."""
+    return types.boolean(window, motion, ramp), _motion(LAYOUTS[LUMA])
+
+
+@intrinsic
+def write_luma(typing_context: Any, block: Any) -> Any:
+    """Step two for luma."""
+    return types.void(block), _pixels(LAYOUTS[LUMA])
+
+
+@intrinsic
+def move_separate_chroma(typing_context: Any, window: Any, motion: Any, ramp: Any) -> Any:
+    """Step one for a U and a V plane."""
+    return types.boolean(window, motion, ramp), _motion(LAYOUTS[SEPARATE_CHROMA])
+
+
+@intrinsic
+def write_separate_chroma(typing_context: Any, block: Any) -> Any:
+    """Step two for a U and a V plane."""
+    return types.void(block), _pixels(LAYOUTS[SEPARATE_CHROMA])
+
+
+@intrinsic
+def move_paired_chroma(typing_context: Any, window: Any, motion: Any, ramp: Any) -> Any:
+    """Step one for U and V in turns."""
+    return types.boolean(window, motion, ramp), _motion(LAYOUTS[PAIRED_CHROMA])
+
+
+@intrinsic
+def write_paired_chroma(typing_context: Any, block: Any) -> Any:
+    """Step two for U and V in turns."""
+    return types.void(block), _pixels(LAYOUTS[PAIRED_CHROMA])
