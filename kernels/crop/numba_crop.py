@@ -1,8 +1,8 @@
 """The crop in one pass over its pixels: places, then bytes, then colours, in short runs that live on the stack.
 
 ``vector_place`` finds where samples lie, ``vector_blend`` adds their bytes up, ``vector_output`` makes colours of the
-sums. The loops around them are here. Entry points take plain numbers,
-tuples of them and arrays of bytes, so that they can be compiled ahead of time for one signature.
+sums; for frames in YUV planes ``vector_chroma`` gathers the chroma first. The loops around them are here. Entry points
+take plain numbers, tuples of them and arrays of bytes, so that they can be compiled ahead of time for one signature.
 """
 
 from __future__ import annotations

@@ -118,8 +118,8 @@ def place_run(table: int, blocks: int, numbers: Any, x: int, y: int, step_x: int
     length = LANES * blocks
     least_x, least_y = x + min(length * step_x, 0), y + min(length * step_y, 0)
     most_x, most_y = x + max(length * step_x, 0), y + max(length * step_y, 0)
-    # Rounded steps stray a little from the true line, but by far less than a pixel.
-    end_x, end_y = (numbers[2] - 1) * ONE_PX, (numbers[3] - 1) * ONE_PX
+    # A pixel earlier than need be: rounded steps stray a little from the true line, but by far less.
+    end_x, end_y = (numbers[2] - 2) * ONE_PX, (numbers[3] - 2) * ONE_PX
     inside = least_x >= ONE_PX and least_y >= ONE_PX and most_x < end_x and most_y < end_y
     start = (x >> FIXED_BITS, y >> FIXED_BITS)
     along_x, along_y = _to_lanes(x & (ONE_PX - 1)), _to_lanes(y & (ONE_PX - 1))
