@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numba.core.runtime import _nrt_python, rtsys
 
 GOLDEN_DIR = Path(__file__).parents[1] / "golden"
 
@@ -46,3 +49,51 @@ def photo(rng: np.random.Generator) -> np.ndarray:
 
     noise = rng.integers(0, 256, (123, 157, 3), dtype=np.uint8)
     return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 1.5), None, 0, 255, cv2.NORM_MINMAX)
+
+
+def allocated_bytes(call: Callable[[], None]) -> int:
+    """Return the largest memory that Python and numpy hold at once during a warm call, beyond what they held before."""
+    call()
+    tracemalloc.start()
+    try:
+        call()  # what the tracer itself needs at first
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        call()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.fixture
+def measure_allocation() -> Callable[[Callable[[], None]], int]:
+    return allocated_bytes
+
+
+@pytest.fixture
+def count_compiled_allocations(monkeypatch) -> Callable[..., int]:
+    """Count what compiled functions allocate in a call: numba's allocations without the one for each array argument."""
+
+    def count(call: Callable[[], None], functions: list[tuple[Any, str]]) -> int:
+        arrays = 0
+
+        def counting(function: Callable[..., Any]) -> Callable[..., Any]:
+            def run(*arguments: Any) -> Any:
+                nonlocal arrays
+                arrays += sum(isinstance(argument, np.ndarray) for argument in arguments)
+                return function(*arguments)
+
+            return run
+
+        call()
+        for module, name in functions:
+            monkeypatch.setattr(module, name, counting(getattr(module, name)))
+        _nrt_python.memsys_enable_stats()
+        before = rtsys.get_allocation_stats().mi_alloc
+        call()
+        after = rtsys.get_allocation_stats().mi_alloc
+        _nrt_python.memsys_disable_stats()
+        assert arrays > 0
+        return after - before - arrays
+
+    return count

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-import tracemalloc
-
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from lipforge.kernels import region
 from lipforge.kernels.arrays import invert_affine
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.spec import WarpSpec
-from lipforge.kernels.warp import WarpScratch, composite, reference
+from lipforge.kernels.warp import WarpScratch, composite, fields, plane, reference
 
 SIZE_PX = 24
 SPEC = WarpSpec()
@@ -40,19 +41,67 @@ def inside_square(image: np.ndarray, transform: np.ndarray) -> np.ndarray:
     return ((crop >= -0.5) & (crop <= SIZE_PX - 0.5)).all(axis=0)
 
 
+def assert_near(got: np.ndarray, expected: np.ndarray, given: np.ndarray) -> None:
+    """Positions and levels are 16-bit fixed point: a value within 0.03 of one half may round to the other side."""
+    difference = np.abs(got.astype(int) - expected)
+    assert difference.max() <= 1
+    changed = np.count_nonzero(expected != given)
+    assert np.count_nonzero(difference) <= max(2, 0.06 * changed)
+
+
+# Faces of 380 px, 300 px, 24 px on their side, 8 px upside down, 480 px, 2000 px; in the middle and half outside.
 @pytest.mark.parametrize("border_px", [0.0, 6.0])
 @pytest.mark.parametrize("centre", [(80.0, 60.0), (150.0, 3.0), (0.0, 122.0)])
-@pytest.mark.parametrize(("scale", "degrees"), [(0.25, 0.0), (0.31, 8.0), (1.0, 90.0), (3.0, 200.0), (0.05, 30.0)])
+@pytest.mark.parametrize(
+    ("scale", "degrees"),
+    [(0.063, 0.0), (0.08, 8.0), (1.0, 90.0), (3.0, 180.0), (0.05, 30.0), (0.012, -75.0), (0.3, 270.0), (0.2, 180.0)],
+)
 def test_fast_composite_equals_reference(photo, make_similarity, outputs, scale, degrees, centre, border_px):
     transform = make_similarity(scale, degrees, centre, SIZE_PX)
     forward, inverse = invert_affine(transform)
     expected = reference.composite(photo, forward, inverse, **outputs, border_px=border_px, strength=0.8)
     image = photo.copy()
     composite(image, WarpScratch(), transform, **outputs, spec=WarpSpec(border_px=border_px), strength=0.8)
-    difference = np.abs(image.astype(int) - expected)
-    assert difference.max() <= 1
-    # A level may differ only where the two roundings of a value next to one half part.
-    assert (difference > 0).mean() < 2e-2
+    assert_near(image, expected, photo)
+
+
+def drawn_case(seed: int, size_px: int, reach_px: float) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return a photo and a generator's outputs: as smooth as real ones, with any reach."""
+    rng = np.random.default_rng(seed)
+    noise = rng.integers(0, 256, (61, 83, 3), dtype=np.uint8)
+    photo = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 1.5), None, 0, 255, cv2.NORM_MINMAX)
+    coarse = rng.normal(0.0, 1.0, (6, 4, 4)).astype(np.float32)
+    planes = np.stack([cv2.resize(p, (size_px, size_px), interpolation=cv2.INTER_CUBIC) for p in coarse])
+    planes = planes.reshape(6, size_px, size_px)
+    return photo, {
+        "flow": planes[:2] * np.float32(reach_px),
+        "mask": np.clip(planes[2], 0.0, 1.0),
+        "colour": np.clip(planes[3:], 0.0, 1.0),
+    }
+
+
+@settings(deadline=None)  # the first example may compile
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    size_px=st.sampled_from([1, 2, 3, 8, 16, 17, 33, 64]),
+    scale=st.floats(-4.5, 2.5).map(np.exp),
+    degrees=st.floats(0.0, 360.0),
+    stretch=st.floats(0.5, 2.0),
+    centre=st.tuples(st.floats(-20.0, 103.0), st.floats(-20.0, 81.0)),
+    border_px=st.sampled_from([0.0, 0.3, 2.0, 6.0, 1e6]),
+    strength=st.sampled_from([0.3, 1.0]),
+    reach=st.floats(0.0, 4.0),
+)
+def test_any_transform_equals_reference(seed, size_px, scale, degrees, stretch, centre, border_px, strength, reach):
+    image, outputs = drawn_case(seed, size_px, reach)
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    linear = scale * np.array([[cos, -sin], [sin, cos]]) @ np.diag([1.0, stretch])
+    transform = np.column_stack([linear, np.full(2, (size_px - 1) / 2) - linear @ np.array(centre)])
+    forward, inverse = invert_affine(transform)
+    expected = reference.composite(image, forward, inverse, **outputs, border_px=border_px, strength=strength)
+    got = image.copy()
+    composite(got, WarpScratch(), transform, **outputs, spec=WarpSpec(border_px=border_px), strength=strength)
+    assert_near(got, expected, image)
 
 
 def test_only_the_square_changes(photo, make_similarity, outputs):
@@ -120,7 +169,8 @@ def test_huge_flow_is_clamped_to_the_image(photo, make_similarity, outputs):
     composite(image, WarpScratch(), transform, **outputs, spec=WarpSpec(border_px=0.0))
     moved = image[inside_square(photo, transform)]
     corners = photo[[0, 0, -1, -1], [0, -1, 0, -1]]
-    assert all((pixel == corners).all(axis=1).any() for pixel in moved)
+    # Between cells whose flow points to opposite sides it crosses the image: for less than 1 % of a cell.
+    assert np.mean([(pixel == corners).all(axis=1).any() for pixel in moved]) > 0.97
 
 
 def test_square_outside_the_image_changes_nothing(photo, make_similarity, outputs):
@@ -132,24 +182,48 @@ def test_square_outside_the_image_changes_nothing(photo, make_similarity, output
 def test_scratch_is_reused_and_results_do_not_depend_on_it(photo, make_similarity, outputs):
     scratch, transforms = WarpScratch(), [make_similarity(s, 10.0, (80.0, 60.0), SIZE_PX) for s in (0.2, 0.9, 0.4)]
     composite(photo.copy(), scratch, transforms[0], **outputs, spec=SPEC)
-    buffer = scratch.byte_buffer
+    memory = scratch.copies.array
     for transform in transforms:
         shared, fresh = photo.copy(), photo.copy()
         composite(shared, scratch, transform, **outputs, spec=SPEC)
         composite(fresh, WarpScratch(), transform, **outputs, spec=SPEC)
         np.testing.assert_array_equal(shared, fresh)
-    assert scratch.byte_buffer is buffer
+    assert scratch.copies.array is memory
 
 
-def test_a_frame_allocates_nothing_of_its_size(make_similarity, outputs):
+@pytest.mark.parametrize("degrees", [8.0, 90.0])
+def test_a_frame_allocates_nothing_of_its_size(make_similarity, outputs, measure_allocation, degrees):
     frame, scratch = np.full((720, 1280, 3), 90, np.uint8), WarpScratch()
-    transform = make_similarity(0.06, 8.0, (640.0, 360.0), SIZE_PX)  # a region of 400 px
-    composite(frame, scratch, transform, **outputs, spec=SPEC)
-    tracemalloc.start()
-    composite(frame, scratch, transform, **outputs, spec=SPEC)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 20_000
+    transform = make_similarity(0.06, degrees, (640.0, 360.0), SIZE_PX)  # a region of 400 px: 480 000 bytes
+    assert measure_allocation(lambda: composite(frame, scratch, transform, **outputs, spec=SPEC)) < 8_000
+
+
+def test_compiled_code_allocates_nothing(make_similarity, outputs, count_compiled_allocations):
+    image, scratch = np.full((720, 1280, 3), 90, np.uint8), WarpScratch()
+    at = make_similarity(0.06, 8.0, (640.0, 360.0), SIZE_PX)
+    functions = [(fields, "measure_fields"), (fields, "pack_shift"), (fields, "pack_colours")]
+    functions += [(plane, "composite_rows"), (region, "_of_box"), (region, "_grown")]
+    assert count_compiled_allocations(lambda: composite(image, scratch, at, **outputs, spec=SPEC), functions) == 0
+
+
+def test_empty_outputs_touch_nothing(photo, make_similarity, outputs):
+    """Flow and mask that are zero everywhere but in one cell: only pixels around that cell may change."""
+    planes = {**zeros(), "colour": outputs["colour"]}
+    planes["mask"][20, 3] = 1.0
+    transform = make_similarity(0.25, 40.0, (80.0, 60.0), SIZE_PX)
+    image = photo.copy()
+    composite(image, WarpScratch(), transform, **planes, spec=WarpSpec(border_px=0.0))
+    y, x = np.mgrid[0 : photo.shape[0], 0 : photo.shape[1]]
+    crop = np.einsum("ij,jhw->ihw", transform[:, :2], np.stack([x, y])) + transform[:, 2, None, None]
+    near = (np.abs(crop - np.array([3, 20])[:, None, None]) < 1.0).all(axis=0)
+    np.testing.assert_array_equal(image[~near], photo[~near])
+    assert (image[near] != photo[near]).any()
+
+
+def test_too_large_a_region_is_refused(outputs):
+    wide = np.zeros((2, 20_000, 3), np.uint8)
+    with pytest.raises(InputError, match=r"the flow can reach a region of 20000 x 2 px; at most 16000"):
+        composite(wide, WarpScratch(), np.array([[1e-3, 0.0, 0.0], [0.0, 1.0, 0.0]]), **outputs, spec=SPEC)
 
 
 @pytest.mark.parametrize("name", ["flow", "mask", "colour"])

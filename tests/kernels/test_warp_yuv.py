@@ -78,7 +78,14 @@ FORMATS = pytest.mark.parametrize(("make", "run"), [(as_i420, composite_i420), (
 @pytest.mark.parametrize("spec", YUV_SPECS)
 @pytest.mark.parametrize(
     ("scale", "degrees", "centre"),
-    [(0.25, 0.0, (80, 60)), (0.31, 8.0, (150, 3)), (1.0, 90.0, (80, 60)), (3.0, 200.0, (40, 30)), (0.05, 30, (0, 122))],
+    [
+        (0.25, 0.0, (80, 60)),
+        (0.31, 8.0, (150, 3)),
+        (1.0, 90.0, (80, 60)),
+        (3.0, 200.0, (40, 30)),
+        (0.05, 30, (0, 122)),
+        (0.012, 180, (80, 60)),
+    ],
 )
 def test_planes_equal_the_reference(photo, make_similarity, outputs, make, run, spec, scale, degrees, centre):
     transform, planes = make_similarity(scale, degrees, centre, SIZE_PX), planes_of(photo)
@@ -87,8 +94,8 @@ def test_planes_equal_the_reference(photo, make_similarity, outputs, make, run, 
     for got, expected in zip(planes_in(frame), expected_planes(planes, transform, outputs, spec), strict=True):
         difference = np.abs(got.astype(int) - expected)
         assert difference.max() <= 1
-        # A level may differ only where the two roundings of a value next to one half part.
-        assert (difference > 0).mean() < 2e-2
+        # Positions and levels are 16-bit fixed point: a value within 0.03 of one half may round to the other side.
+        assert (difference > 0).mean() < 4e-2
 
 
 @FORMATS
@@ -169,3 +176,12 @@ def test_read_only_planes_are_refused(photo, make_similarity, outputs):
     planes[1].flags.writeable = False
     with pytest.raises(InputError, match="read-only"):
         composite_i420(I420Frame(*planes), WarpScratch(), make_similarity(0.5, 0, (80, 60), 24), **outputs, spec=SPEC)
+
+
+@FORMATS
+@pytest.mark.parametrize("degrees", [8.0, 90.0])
+def test_a_frame_allocates_nothing_of_its_size(make_similarity, outputs, measure_allocation, make, run, degrees):
+    planes = [np.full((720, 1280), 90, np.uint8), *(np.full((360, 640), 90, np.uint8) for _ in range(2))]
+    frame, scratch = make(planes, YuvSpec()), WarpScratch()
+    transform = make_similarity(0.06, degrees, (640.0, 360.0), SIZE_PX)
+    assert measure_allocation(lambda: run(frame, scratch, transform, **outputs, spec=SPEC)) < 8_000

@@ -49,8 +49,9 @@ def test_numba_equals_torch(outputs, factor, border_px):
     bgr = np.ascontiguousarray(rgb[:, :, ::-1])
     composite(bgr, WarpScratch(), transform, **outputs, spec=WarpSpec(border_px=border_px))
     expected = torch_composite(rgb, outputs, border_px, factor)
-    # Rounding alone is 0.5; torch's float32 coordinates add a little on white noise.
-    assert np.abs(bgr[:, :, ::-1].astype(np.float64) - expected).max() <= 0.6
+    # Rounding alone is 0.5. Displacements that are good for 1/512 px, and torch's float32 coordinates, add a little on
+    # white noise, whose neighbours are up to 255 levels apart.
+    assert np.abs(bgr[:, :, ::-1].astype(np.float64) - expected).max() <= 0.9
     assert np.abs(bgr.astype(int) - rgb[:, :, ::-1]).max() > 50
 
 
