@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numba.core import types
 
-from lipforge.kernels import fixed_point
-from lipforge.kernels.fixed_point import SHORTS, Shorts
-from lipforge.kernels.lanes import INT64, intrinsic, load, store
+from lipforge.kernels.simd import fixed_point
+from lipforge.kernels.simd.fixed_point import SHORTS, Shorts
+from lipforge.kernels.simd.instructions import INT64, load, store
+from lipforge.kernels.simd.lanes import intrinsic
 
 
 def on_shorts(emit):
