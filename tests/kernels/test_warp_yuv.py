@@ -168,7 +168,7 @@ def test_wrong_planes_are_refused(photo):
     with pytest.raises(InputError, match=r"y must be a uint8 array of shape \(H, W\)"):
         Nv12Frame(photo, u)
     with pytest.raises(ConfigError, match="matrix must be one of"):
-        YuvSpec("bt2020")  # type: ignore[arg-type]
+        YuvSpec("bt470")  # type: ignore[arg-type]
 
 
 def test_read_only_planes_are_refused(photo, make_similarity, outputs):
