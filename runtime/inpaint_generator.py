@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipforge.kernels.crop import CropScratch
 from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.paste import PasteScratch
 from lipforge.runtime.faces.face_box import FaceBoxes
@@ -53,7 +54,7 @@ class InpaintGenerator:
             {"mel": self._mel, "face": self._cropped, "reference": self._cropped, "image": self._drawn}
         )
         self._mask = mouth_mask(size, CROP_FADE if box is None else BOX_FADE)
-        self._scratch = PasteScratch()
+        self._scratch, self._crop_scratch = PasteScratch(), CropScratch()
         self.reset()
 
     @property
@@ -108,7 +109,7 @@ class InpaintGenerator:
     def _cut_out(self, picture: Picture, face: Face) -> NDArray[np.float64]:
         """Fill the network's picture and return where it came from: the transform image px -> its px."""
         transform = face.transform if self._boxes is None else self._boxes.step(face, picture.width, picture.height)
-        picture.crop(transform, self._size, self._cropped[0])
+        picture.crop(self._crop_scratch, transform, self._size, self._cropped[0])
         return transform
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.arrays import require_array
-from lipforge.kernels.crop import crop_face, crop_face_i420, crop_face_nv12
+from lipforge.kernels.crop import CropScratch, crop_face, crop_face_i420, crop_face_nv12
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.paste import PasteScratch, paste_face, paste_face_i420, paste_face_nv12
 from lipforge.kernels.spec import WarpSpec
@@ -88,16 +88,19 @@ class Picture:
         elif not self.pixels.flags.writeable:
             raise InputError("image is read-only, but it is changed in place. Push a copy.")
 
-    def crop(self, transform: NDArray[np.floating], size_px: int, out: U8, *, rgb: bool = False) -> U8:
+    def crop(
+        self, scratch: CropScratch, transform: NDArray[np.floating], size_px: int, out: U8, *, rgb: bool = False
+    ) -> U8:
         """Cut the crop square out, see ``kernels.crop``.
 
         Args:
+            scratch: the crop's working memory.
             transform: float32 or float64 (2, 3), image px to crop px.
             size_px: S, side of the crop.
             out: uint8 (S, S, 3), overwritten and returned.
             rgb: give RGB; BGR otherwise.
         """
-        return self._form.crop(self.pixels, transform, size_px, out, reverse_channels=rgb)
+        return self._form.crop(self.pixels, transform, size_px, out, reverse_channels=rgb, scratch=scratch)
 
     def composite(
         self, scratch: WarpScratch, transform: NDArray[np.floating], fields: tuple[F32, F32, F32], spec: WarpSpec
@@ -150,6 +153,19 @@ class _Form:
     resized: Callable[[Any, Box, tuple[int, int]], U8]
 
 
+def _crop_bgr(
+    pixels: U8,
+    transform: NDArray[np.floating],
+    size_px: int,
+    out: U8,
+    *,
+    reverse_channels: bool,
+    scratch: CropScratch,
+) -> U8:
+    del scratch  # planes need it
+    return crop_face(pixels, transform, size_px, out, reverse_channels=reverse_channels)
+
+
 def _resized(pixels: U8, box: Box, size: tuple[int, int]) -> U8:
     part = pixels[box.top : box.top + box.height, box.left : box.left + box.width]
     smaller = size[0] < box.width or size[1] < box.height
@@ -178,7 +194,7 @@ def _converted(yuv: Any, spec: YuvSpec) -> U8:
 
 
 _FORMS = {
-    np.ndarray: _Form(crop_face, composite, paste_face, _resized),
+    np.ndarray: _Form(_crop_bgr, composite, paste_face, _resized),
     I420Frame: _Form(crop_face_i420, composite_i420, paste_face_i420, _resized_i420),
     Nv12Frame: _Form(crop_face_nv12, composite_nv12, paste_face_nv12, _resized_nv12),
 }

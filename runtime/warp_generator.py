@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from lipforge.kernels.crop import CropScratch
 from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.polygon import draw_lips
 from lipforge.kernels.warp import WarpScratch
@@ -54,7 +55,7 @@ class WarpGenerator:
                 "colour": self._colour,
             }
         )
-        self._scratch = WarpScratch()
+        self._scratch, self._crop_scratch = WarpScratch(), CropScratch()
         self.reset()
 
     @property
@@ -81,7 +82,7 @@ class WarpGenerator:
         """
         start = perf_counter()
         size = self._crop.size_px
-        picture.crop(face.transform, size, self._reference[0], rgb=True)
+        picture.crop(self._crop_scratch, face.transform, size, self._reference[0], rgb=True)
         draw_lips(face.lips, self._lips, size, out=self._reference_lips[0])
         self._face = face
         self._times = RenderTimes(prepare_ms=1000 * (perf_counter() - start))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lipforge.kernels.crop import CropScratch
 from lipforge.runtime.faces.detector import Detection
 from lipforge.runtime.faces.network import Network, TfliteNetwork
 from lipforge.runtime.faces.points import LEFT_EYE_OUTER, MESH_POINTS, RIGHT_EYE_OUTER
@@ -66,6 +67,7 @@ class FaceMesh:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._square = np.empty((INPUT_PX, INPUT_PX, 3), np.uint8)
+        self._scratch = CropScratch()
 
     @classmethod
     def load(cls, models_dir: Path) -> FaceMesh:
@@ -84,7 +86,7 @@ class FaceMesh:
         """
         step = region.side_px / INPUT_PX
         linear = _rotation(region.angle) * step
-        raw, logit = self._network(_cut_out(picture, region.centre, linear, self._square))
+        raw, logit = self._network(self._cut_out(picture, region.centre, linear))
         points = raw.reshape(MESH_POINTS, 3).astype(np.float64)
         landmarks = np.empty((MESH_POINTS, 3), np.float32)
         # The network counts px from the region's left and top edge, not from the centre of its first pixel.
@@ -92,19 +94,18 @@ class FaceMesh:
         landmarks[:, 2] = points[:, 2] * step
         return landmarks, float(1.0 / (1.0 + np.exp(-np.clip(float(logit.reshape(-1)[0]), -100.0, 100.0))))
 
-
-def _cut_out(picture: Picture, centre: F64, linear: F64, out: U8) -> U8:
-    """Resample the region to the network's size, averaging where the face is larger, with black around the picture."""
-    to_picture = np.column_stack([linear, centre - linear @ np.full(2, (INPUT_PX - 1) / 2)])
-    picture.crop(invert_similarity(to_picture), INPUT_PX, out)
-    corners = apply_affine(to_picture, _CORNERS)
-    end = np.array([picture.width, picture.height]) - 0.5
-    if np.any(corners < -0.5) or np.any(corners > end):
-        # A crop repeats the edge of the picture. On such streaks the landmarks of a face that hangs over the edge
-        # trembled three times as much as on black.
-        positions = apply_affine(to_picture, _pixels()).reshape(INPUT_PX, INPUT_PX, 2)
-        out[np.any((positions < -0.5) | (positions > end), axis=2)] = 0
-    return out
+    def _cut_out(self, picture: Picture, centre: F64, linear: F64) -> U8:
+        """Resample the region to the network's size, averaging where it is larger, with black around the picture."""
+        to_picture = np.column_stack([linear, centre - linear @ np.full(2, (INPUT_PX - 1) / 2)])
+        out = picture.crop(self._scratch, invert_similarity(to_picture), INPUT_PX, self._square)
+        corners = apply_affine(to_picture, _CORNERS)
+        end = np.array([picture.width, picture.height]) - 0.5
+        if np.any(corners < -0.5) or np.any(corners > end):
+            # A crop repeats the edge of the picture. On such streaks the landmarks of a face that hangs over the edge
+            # trembled three times as much as on black.
+            positions = apply_affine(to_picture, _pixels()).reshape(INPUT_PX, INPUT_PX, 2)
+            out[np.any((positions < -0.5) | (positions > end), axis=2)] = 0
+        return out
 
 
 def _pixels() -> F64:

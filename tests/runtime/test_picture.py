@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lipforge.kernels.crop import CropScratch
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.spec import WarpSpec
 from lipforge.kernels.warp import WarpScratch
@@ -46,12 +47,12 @@ def test_crops_of_all_forms_agree(
     smooth: Callable[..., np.ndarray], form: str, size: tuple[int, int], spec: YuvSpec
 ) -> None:
     image = smooth(*size)
-    reference = Picture.of(image).crop(SHIFTED, 64, np.empty((64, 64, 3), np.uint8))
+    reference = Picture.of(image).crop(CropScratch(), SHIFTED, 64, np.empty((64, 64, 3), np.uint8))
     picture = Picture.of(in_form(image, form, spec))
     assert (picture.width, picture.height) == size
-    crop = picture.crop(SHIFTED, 64, np.empty((64, 64, 3), np.uint8))
+    crop = picture.crop(CropScratch(), SHIFTED, 64, np.empty((64, 64, 3), np.uint8))
     assert np.abs(crop.astype(int) - reference).max() <= 4
-    rgb = picture.crop(SHIFTED, 64, np.empty((64, 64, 3), np.uint8), rgb=True)
+    rgb = picture.crop(CropScratch(), SHIFTED, 64, np.empty((64, 64, 3), np.uint8), rgb=True)
     assert np.array_equal(rgb[..., ::-1], crop)
 
 
