@@ -40,10 +40,7 @@ REST_BYTES = 2 * SECOND_REST
 
 
 def store_offsets(column: Shorts, row: Shorts, pixel_bytes: int, row_bytes: Any, address: Any) -> None:
-    """Write where sixteen pixels start in an image, as 16 int32 for ``load_offsets``.
-
-    Taking lanes out of a register goes through a narrow door of the processor, two instructions each; memory is the
-    wide one.
+    """Write where sixteen pixels start in an image, as 16 int32 for ``load_offsets``: addresses are scalars.
 
     Args:
         column: not negative.

@@ -52,8 +52,8 @@ def composite_rows(
         bounds: left, top, right, bottom of the pixels to visit.
         forward: float64 (2, 3), px of this plane to crop px.
         box: left, top, right, bottom in crop px, both ends included.
-        crop: S, pixels of a half, fraction bits of int16 displacements, whether they are
-            int32, and how often these planes halve the resolution that they are for.
+        crop: S, pixels of a half, fraction bits of int16 displacements, whether they are int32, and how often these
+            planes halve the resolution that they are for.
         border_px: width of the border's ramp in crop px.
         row_room: addresses, see ``WarpScratch.row_room``.
         columns: int32, likewise.

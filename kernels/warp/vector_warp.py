@@ -177,10 +177,11 @@ def _ramp(code: Any, motion: Motion, ramp: Ramp) -> Shorts:
     gains = []
     for number in widen(counting_halves(code) + spread_halves(code, INT64(0), motion.pixels)):
         along, last = number.to_floats(), spread(code, ramp.last)
-        crop_x = along.times_plus(spread(code, ramp.step_x), spread(code, ramp.crop_x))
-        crop_y = along.times_plus(spread(code, ramp.step_y), spread(code, ramp.crop_y))
+        # Products and sums rounded by themselves: the same on machines with and without fused ones.
+        crop_x = along * spread(code, ramp.step_x) + spread(code, ramp.crop_x)
+        crop_y = along * spread(code, ramp.step_y) + spread(code, ramp.crop_y)
         edge = crop_x.at_most(last - crop_x).at_most(crop_y).at_most(last - crop_y) + 0.5
-        gain = edge.times_plus(spread(code, ramp.slope), spread(code, ramp.lift)).at_least(0.0).at_most(1.0)
+        gain = (edge * spread(code, ramp.slope) + spread(code, ramp.lift)).at_least(0.0).at_most(1.0)
         gains.append((gain * float(LARGEST_SHARE) + 0.5).to_ints())
     # Lanes that are not to be composited get 0.
     return narrow(*gains) & lanes_below(code, motion.first_pixels, motion.second_pixels)
