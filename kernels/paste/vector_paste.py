@@ -31,7 +31,7 @@ class Block(NamedTuple):
 def _emit_paste(code: Any, layout: Layout, window: Window, block: Block) -> None:
     """Blend sixteen pixels unless the mask is zero in all of them."""
 
-    def emit(fields: Upsampler, special: bool) -> None:
+    def emit(fields: Upsampler) -> None:
         # A lane with zero mask writes the level it read.
         weight = fields.plane(MASK) & lanes_below(code, block.first_pixels, block.second_pixels)
         second_half = code.mul(block.pixels, INT64(layout.pixel_bytes))

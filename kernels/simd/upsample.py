@@ -72,6 +72,7 @@ class Upsampler:
 
     def __init__(self, code: Any, window: Window, rows: int | None) -> None:
         self._code, self._window, self._rows = code, window, rows
+        self.rare = rows is None
         offsets, x, y = (planned(code, window, i) for i in (PLAN_OFFSET, PLAN_X, PLAN_Y))
         self._starts = [code.add(window.planes, code.zext(offset, INT64)) for offset in offsets]
         self._across, self._down = (
@@ -168,7 +169,7 @@ def _between(starts: list[Any], ends: list[Any], shares: list[Any]) -> list[Any]
     return [start + (end - start) * share for start, end, share in zip(starts, ends, shares, strict=True)]
 
 
-def upsample_block(code: Any, window: Window, special: Any, emit: Callable[[Upsampler, bool], None]) -> None:
+def upsample_block(code: Any, window: Window, rare: Any, emit: Callable[[Upsampler], None]) -> None:
     """Emit a block's code three times and choose at run time: for pixels that need 2, 3 or any number of rows.
 
     Most blocks need 2 or 3. Straight code for them saves a tenth of a whole composite.
@@ -176,18 +177,18 @@ def upsample_block(code: Any, window: Window, special: Any, emit: Callable[[Upsa
     Args:
         code: LLVM instruction builder.
         window: the block's arguments.
-        special: one bit; where it is set, the last of the three runs.
-        emit: ``emit(fields, special)``, Python bool, emits the block once.
+        rare: one bit; where it is set, the last of the three runs.
+        emit: emits the block once, with fields for that number of rows.
     """
     rows = _most_rows(code, window)
-    with code.if_else(code.or_(special, code.icmp_signed(">", rows, INT32(3)))) as (rare, usual):
-        with rare:
-            emit(Upsampler(code, window, None), True)
-        with usual, code.if_else(code.icmp_signed("==", rows, INT32(2))) as (flat, tall):
+    with code.if_else(code.or_(rare, code.icmp_signed(">", rows, INT32(3)))) as (many, few):
+        with many:
+            emit(Upsampler(code, window, None))
+        with few, code.if_else(code.icmp_signed("==", rows, INT32(2))) as (flat, tall):
             with flat:
-                emit(Upsampler(code, window, 2), False)
+                emit(Upsampler(code, window, 2))
             with tall:
-                emit(Upsampler(code, window, 3), False)
+                emit(Upsampler(code, window, 3))
 
 
 def planned(code: Any, window: Window, index: int) -> list[Any]:

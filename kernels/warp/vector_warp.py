@@ -106,29 +106,36 @@ class _Mover:
         wide = code.icmp_signed("!=", motion.wide, INT64(0))
         partial = code.icmp_signed("<", code.add(motion.first_pixels, motion.second_pixels), INT64(WIDTH))
 
-        def emit(fields: Upsampler, special: bool) -> None:
-            if special:
-                self._emit_special(fields, wide, changes)
-            else:
-                moves = [self._split(fields.plane(index)) for index in (SHIFT_X, SHIFT_Y)]
-                self._finish(fields, moves, fields.plane(MASK), changes)
+        def emit(fields: Upsampler) -> None:
+            if fields.rare:
+                self._emit_rare(fields, wide, changes)
+                return
+            with code.if_else(code.or_(near_border(code, self.window), partial)) as (outer, inner):
+                with outer:
+                    self._emit_moves(fields, _ramp(code, motion, self.ramp), changes)
+                with inner:
+                    self._emit_moves(fields, None, changes)
 
-        special = code.or_(code.or_(near_border(code, self.window), partial), wide)
-        upsample_block(code, self.window, special, emit)
+        upsample_block(code, self.window, wide, emit)
         return code.load(changes)
 
-    def _emit_special(self, fields: Upsampler, wide: Any, changes: Any) -> None:
-        """Emit what few blocks need: the border's ramp, lanes that are left out, wide displacements."""
+    def _emit_rare(self, fields: Upsampler, wide: Any, changes: Any) -> None:
         gain = _ramp(self.code, self.motion, self.ramp)
-        weight = fields.plane(MASK).times(gain)
         with self.code.if_else(wide) as (fine, coarse):
             with fine:
                 planes = ((SHIFT_X, LOW_X), (SHIFT_Y, LOW_Y))
                 moves = [self._split_wide(fields.wide_plane(*halves), gain) for halves in planes]
-                self._finish(fields, moves, weight, changes)
+                self._finish(fields, moves, fields.plane(MASK).times(gain), changes)
             with coarse:
-                moves = [self._split(fields.plane(index).times(gain)) for index in (SHIFT_X, SHIFT_Y)]
-                self._finish(fields, moves, weight, changes)
+                self._emit_moves(fields, gain, changes)
+
+    def _emit_moves(self, fields: Upsampler, gain: Shorts | None, changes: Any) -> None:
+        """Emit what a block does with its fields, multiplied by the ramp if it lies there."""
+        moves = [self._split(self._damped(fields.plane(index), gain)) for index in (SHIFT_X, SHIFT_Y)]
+        self._finish(fields, moves, self._damped(fields.plane(MASK), gain), changes)
+
+    def _damped(self, value: Shorts, gain: Shorts | None) -> Shorts:
+        return value if gain is None else value.times(gain)
 
     def _split(self, shift: Shorts) -> tuple[Shorts, Shorts]:
         """Return the whole pixels of displacements, rounded down, and the rest as share."""
@@ -137,11 +144,10 @@ class _Mover:
         return shift.signed_shift(spread_short(code, bits)), (shift << rest) & LARGEST_SHARE
 
     def _split_wide(self, shift: list[Vector], gain: Shorts) -> tuple[Shorts, Shorts]:
-        """As ``_split`` with displacements as float32, which are to be multiplied by a gain."""
-        scaled = []
-        for number, share in zip(shift, widen(gain), strict=True):
-            unit = spread(self.code, self.ramp.wide_unit) * (1.0 / LARGEST_SHARE)
-            scaled.append((number * (share.to_floats() * unit) + 0.5).floor().to_ints())
+        """As ``_split`` with displacements as float32, which are to be multiplied by the ramp."""
+        unit = spread(self.code, self.ramp.wide_unit) * (1.0 / LARGEST_SHARE)
+        gains = [share.to_floats() * unit for share in widen(gain)]
+        scaled = [(number * factor + 0.5).floor().to_ints() for number, factor in zip(shift, gains, strict=True)]
         return narrow(*(number >> WIDE_BITS for number in scaled)), narrow(*scaled) & LARGEST_SHARE
 
     def _finish(self, fields: Upsampler, moves: list[tuple[Shorts, Shorts]], weight: Shorts, changes: Any) -> None:
