@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from llvmlite import ir
 from numba.core import types
 
 from lipforge.kernels import fixed_point
@@ -94,6 +95,21 @@ def test_widened_and_joined_numbers_come_back_in_order(rng):
     np.testing.assert_array_equal(widened, low)
     np.testing.assert_array_equal(lower, low)
     np.testing.assert_array_equal(upper, high)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_pair_products_are_exact(monkeypatch, rng, named):
+    if not named:
+        monkeypatch.setattr(fixed_point, "cpu_features", lambda: frozenset())
+
+    def emit(code, low, high):
+        parts = fixed_point.pair_products(low, high, ir.IntType(16)(3), ir.IntType(16)(32706))
+        return [fixed_point.narrow(*parts).value, fixed_point.narrow(*(part >> 16 for part in parts)).value]
+
+    low, high = rng.integers(0, 10_902, (2, 16))
+    lower, upper = on_shorts(emit)(low, high, 2)
+    products = lower.view(np.uint16).astype(np.int64) + (upper.astype(np.int64) << 16)
+    np.testing.assert_array_equal(products, 3 * low + 32706 * high)
 
 
 def test_lanes_below_counts_each_half_by_itself():
