@@ -204,6 +204,29 @@ def join(low: Shorts, high: Shorts) -> tuple[Vector, Vector]:
     return joined[0], joined[1]
 
 
+def pair_products(low: Shorts, high: Shorts, low_factor: Any, high_factor: Any) -> tuple[Vector, Vector]:
+    """Return low * low_factor + high * high_factor as int32, in the order of ``widen``; factors are int16 scalars."""
+    code = low.code
+    factors = Shorts(code, splat(code, low_factor, WIDTH)), Shorts(code, splat(code, high_factor, WIDTH))
+    results = []
+    for numbers, both in zip(join(low, high), join(*factors), strict=True):
+        results.append(Vector(code, _pair_products(code, numbers.value, both.value)))
+    return results[0], results[1]
+
+
+def _pair_products(code: Any, numbers: Any, factors: Any) -> Any:
+    """Multiply the lower and upper 16 bits of int32 and add the two products (pmaddwd)."""
+    if "avx2" in cpu_features():
+        function = cgutils.get_or_insert_function(
+            code.module, ir.FunctionType(INTS, [SHORTS] * 2), "llvm.x86.avx2.pmadd.wd"
+        )
+        return code.call(function, [code.bitcast(value, SHORTS) for value in (numbers, factors)])
+    sixteen = ir.Constant(INTS, [16] * HALF)
+    upper = code.mul(code.ashr(numbers, sixteen), code.ashr(factors, sixteen))
+    lower = [code.ashr(code.shl(value, sixteen), sixteen) for value in (numbers, factors)]
+    return code.add(upper, code.mul(*lower))
+
+
 def wide_place(lane: int) -> tuple[int, int]:
     """Return which vector of ``widen`` holds a lane, and where in it."""
     half, inside = divmod(lane, HALF)

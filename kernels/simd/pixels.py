@@ -23,11 +23,10 @@ from lipforge.kernels.simd.fixed_point import (
     WIDTH,
     Shorts,
     end_to_end,
+    pair_products,
     wide_place,
-    widen,
 )
 from lipforge.kernels.simd.instructions import BYTE, INT32, INT64, load, shuffle, store
-from lipforge.kernels.simd.lanes import spread
 
 EIGHT_BYTES = ir.VectorType(BYTE, 8)
 
@@ -46,12 +45,13 @@ def store_offsets(column: Shorts, row: Shorts, pixel_bytes: int, row_bytes: Any,
         column: not negative.
         row: not negative.
         pixel_bytes: from column to column.
-        row_bytes: int64, from row to row.
+        row_bytes: int64, from row to row, below 32768.
         address: of the memory.
     """
-    code, stride = column.code, spread(column.code, row_bytes)
-    for i, (x, y) in enumerate(zip(widen(column), widen(row), strict=True)):
-        store(code, (y * stride + x * pixel_bytes).value, code.add(address, INT64(4 * HALF * i)))
+    code = column.code
+    parts = pair_products(column, row, SHORT(pixel_bytes), code.trunc(row_bytes, SHORT))
+    for i, part in enumerate(parts):
+        store(code, part.value, code.add(address, INT64(4 * HALF * i)))
 
 
 def load_offsets(code: Any, address: Any) -> list[Any]:

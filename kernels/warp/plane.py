@@ -13,8 +13,8 @@ from lipforge.kernels.warp.fields import Fields
 from lipforge.kernels.warp.numba_warp import composite_rows
 from lipforge.kernels.warp.scratch import WarpScratch
 
-LARGEST_REGION_PX = 16_000
-"""Positions in the copy are int16."""
+LARGEST_REGION_PX = 10_900
+"""Rows of the copy, which has a pixel more on both sides, must be shorter than 32768 bytes."""
 
 
 def composite_planes(group: PlaneGroup, scratch: WarpScratch, fields: Fields) -> None:

@@ -173,7 +173,7 @@ def _member(code: Any, record: Any, index: int) -> Any:
 def _inside(position: Shorts, last: Any) -> Shorts:
     """Cut columns (or rows) to those of the copy.
 
-    Pixels and whole displacements are at most 16 000 and 16 384: their sum fits. The share may stay what it is, because
+    Pixels and whole displacements are at most 10 901 and 16 384: their sum fits. The share may stay what it is, because
     a border that repeats the edge lies around the copy.
     """
     return position.at_least(0).at_most(spread_short(position.code, last))

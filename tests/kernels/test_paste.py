@@ -146,7 +146,7 @@ def test_any_transform_equals_reference(seed, size_px, scale, degrees, stretch, 
     expected = reference.paste_planes(image, invert_affine(transform)[0], crop.astype(np.float32), mask)
     got = image.copy()
     paste_face(got, PasteScratch(), transform, crop, mask)
-    assert_near(got, expected)
+    assert np.abs(got.astype(int) - expected).max() <= 1
 
 
 def frame_of(kind: str) -> tuple[np.ndarray | I420Frame | Nv12Frame, object]:

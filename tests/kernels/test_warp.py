@@ -101,7 +101,7 @@ def test_any_transform_equals_reference(seed, size_px, scale, degrees, stretch, 
     expected = reference.composite(image, forward, inverse, **outputs, border_px=border_px, strength=strength)
     got = image.copy()
     composite(got, WarpScratch(), transform, **outputs, spec=WarpSpec(border_px=border_px), strength=strength)
-    assert_near(got, expected, image)
+    assert np.abs(got.astype(int) - expected).max() <= 1
 
 
 def test_only_the_square_changes(photo, make_similarity, outputs):
@@ -222,7 +222,7 @@ def test_empty_outputs_touch_nothing(photo, make_similarity, outputs):
 
 def test_too_large_a_region_is_refused(outputs):
     wide = np.zeros((2, 20_000, 3), np.uint8)
-    with pytest.raises(InputError, match=r"the flow can reach a region of 20000 x 2 px; at most 16000"):
+    with pytest.raises(InputError, match=r"the flow can reach a region of 20000 x 2 px; at most 10900"):
         composite(wide, WarpScratch(), np.array([[1e-3, 0.0, 0.0], [0.0, 1.0, 0.0]]), **outputs, spec=SPEC)
 
 
