@@ -44,11 +44,14 @@ def require_array(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | st
 
 
 def _fits(given: tuple[int, ...], wanted: tuple[int | str, ...]) -> bool:
-    if len(given) != len(wanted):
-        return False
     if given == wanted:
         return 0 not in given
-    return all(size >= 1 if isinstance(axis, str) else size == axis for size, axis in zip(given, wanted, strict=True))
+    if len(given) != len(wanted):
+        return False
+    for size, axis in zip(given, wanted, strict=True):
+        if size < 1 if isinstance(axis, str) else size != axis:
+            return False
+    return True
 
 
 def require_output(name: str, array: Any, dtype: DTypeLike, shape: tuple[int | str, ...]) -> None:
@@ -84,6 +87,23 @@ def invert_affine(transform: Any) -> tuple[NDArray[np.float64], NDArray[np.float
     Raises:
         InputError: wrong shape or dtype, a value that is not finite, or a matrix that cannot be inverted.
     """
+    forward, inverse = _inverted(transform)
+    return forward, np.array(inverse).reshape(2, 3)
+
+
+def inverse_path(transform: Any) -> tuple[float, float, float, float, float, float]:
+    """Return the inverse of an affine matrix as six floats, row by row: what compiled functions take.
+
+    Args:
+        transform: as for ``invert_affine``.
+
+    Raises:
+        InputError: as there.
+    """
+    return _inverted(transform)[1]
+
+
+def _inverted(transform: Any) -> tuple[NDArray[np.float64], tuple[float, float, float, float, float, float]]:
     if not isinstance(transform, np.ndarray) or transform.shape != (2, 3) or transform.dtype.kind != "f":
         got = f"{transform.dtype.name} {transform.shape}" if isinstance(transform, np.ndarray) else repr(transform)
         raise InputError(f"transform must be a float array of shape (2, 3) (image to crop), not {got}.")
@@ -94,4 +114,4 @@ def invert_affine(transform: Any) -> tuple[NDArray[np.float64], NDArray[np.float
     if not math.isfinite(a + b + c + d + x + y) or abs(determinant) < 1e-12:
         raise InputError(f"transform cannot be inverted: {forward.tolist()}; pass a finite image-to-crop transform.")
     a, b, c, d = d / determinant, -b / determinant, -c / determinant, a / determinant
-    return forward, np.array([[a, b, -a * x - b * y], [c, d, -c * x - d * y]])
+    return forward, (a, b, -a * x - b * y, c, d, -c * x - d * y)
