@@ -5,6 +5,7 @@ import json
 import resource
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -197,23 +198,29 @@ def test_tensors_that_share_memory_or_lie_otherwise(tmp_path: Path) -> None:
     assert all(torch.equal(loaded[name], value) for name, value in weights.items())
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """Let the system refuse files above 20 kB, as a full disk does."""
+    """Let the system refuse files above 20 kB, as a full disk does.
+
+    No fixture: pytest reports between a test and its clean-up, and the file that it reports to may be longer.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 @pytest.mark.parametrize("large", ["weights", "training"])
-def test_full_disk_is_one_line_and_leaves_the_older_one(tmp_path: Path, large: str, small_files: None) -> None:
+def test_full_disk_is_one_line_and_leaves_the_older_one(tmp_path: Path, large: str) -> None:
     header = {"kind": "toy", "step": 1, "model": {}, "specs": {}, "config": {}}
     first = save_checkpoint(tmp_path, header, {"a": torch.ones(3)}, {})
     small, big = {"a": torch.zeros(3)}, {"a": torch.zeros(20_000)}
-    with pytest.raises(LipforgeError, match=r"step-00000002 could not be written \(File too large\)") as caught:
+    refused = pytest.raises(LipforgeError, match=r"step-00000002 could not be written \(File too large\)")
+    with refused as caught, small_files():
         save_checkpoint(tmp_path, {**header, "step": 2}, *((big, small) if large == "weights" else (small, big)))
     assert "step-00000001 is whole" in str(caught.value)
     assert "\n" not in str(caught.value)
