@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAGES := kernels runtime preprocess train export
+# A file's tests stay in one process, so that they share what they set up.
+PARALLEL := --numprocesses auto --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # Keeps the folders of this checkout from being imported as top-level packages (`kernels` is a known package's name).
@@ -27,11 +29,11 @@ setup: $(VENV)/.dev  ## Install everything for development, torch included
 
 test: $(VENV)/.dev  ## Fetch the models and run the tests
 	$(BIN)/lipforge models fetch --all
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-all: $(VENV)/.dev  ## Run the slow tests and those for accelerators too
 	$(BIN)/lipforge models fetch --all
-	$(BIN)/pytest -m ""
+	$(BIN)/pytest $(PARALLEL) -m ""
 
 check: $(VENV)/.dev  ## Lint, formatting and types
 	$(BIN)/ruff check .
