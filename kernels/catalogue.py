@@ -8,7 +8,7 @@ from importlib import import_module
 
 from lipforge.kernels.machine_code import Kernel
 
-OPS = ("mel", "crop")
+OPS = ("mel", "crop", "polygon", "warp", "paste")
 """``lipforge.kernels.<op>.kernels`` declares an op's kernels and gives them by ``all_kernels()``."""
 
 SECONDS_PER_KERNEL = 2.0

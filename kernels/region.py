@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.compiled import compiled
+from lipforge.kernels.machine_code import Kernel
+
+region_of_box = Kernel(
+    "lipforge.kernels.numba_region:region_of_box",
+    "UniTuple(int64,4)(float64[:,::1],UniTuple(float64,4),int64,int64)",
+)
+region_grown = Kernel(
+    "lipforge.kernels.numba_region:region_grown",
+    "UniTuple(int64,4)(UniTuple(int64,4),float64[:,::1],UniTuple(float64,2),int64,int64,int64)",
+)
+# Compiled, because on a handful of numbers Python takes longer than a small face.
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,7 @@ class Region:
             box: left, top, right, bottom in crop px, both ends included.
             image_shape: height and width of the image in px.
         """
-        return cls(*_of_box(inverse, box, image_shape[0], image_shape[1]))
+        return cls(*region_of_box(inverse, box, image_shape[0], image_shape[1]))
 
     def grown(
         self,
@@ -49,7 +57,7 @@ class Region:
             image_shape: height and width of the image in px.
             columns: how many more are wanted on the right, as far as the image has them.
         """
-        return Region(*_grown(self.bounds, inverse, reach, columns, image_shape[0], image_shape[1]))
+        return Region(*region_grown(self.bounds, inverse, reach, columns, image_shape[0], image_shape[1]))
 
     @property
     def width(self) -> int:
@@ -72,45 +80,14 @@ class Region:
         return self.left, self.top, self.right, self.bottom
 
 
-# Compiled, because on a handful of numbers Python takes longer than a small face.
+def active_box(cells: tuple[int, ...], size_px: int) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom in crop px outside which bilinear samples meet only zero cells.
 
-
-@compiled
-def _of_box(inverse: NDArray[np.float64], box: tuple[float, float, float, float], height: int, width: int) -> Any:
-    left, right = _extent(inverse[0], box)
-    top, bottom = _extent(inverse[1], box)
-    # A pixel exactly on the square's edge must be visited however the inverse was rounded; its own test decides.
-    slack = 1e-3
-    return _clipped(left - slack, top - slack, right + slack, bottom + slack, height, width)
-
-
-@compiled
-def _extent(row: NDArray[np.float64], box: tuple[float, float, float, float]) -> Any:
-    near, far = row[0] * box[0], row[0] * box[2]
-    upper, lower = row[1] * box[1], row[1] * box[3]
-    return min(near, far) + min(upper, lower) + row[2], max(near, far) + max(upper, lower) + row[2]
-
-
-@compiled
-def _grown(
-    bounds: tuple[int, int, int, int],
-    inverse: NDArray[np.float64],
-    reach: tuple[float, float],
-    columns: int,
-    height: int,
-    width: int,
-) -> Any:
-    left, top, right, bottom = bounds
-    far_x = abs(inverse[0, 0]) * reach[0] + abs(inverse[0, 1]) * reach[1] + 1.0
-    far_y = abs(inverse[1, 0]) * reach[0] + abs(inverse[1, 1]) * reach[1] + 1.0
-    return _clipped(left - far_x, top - far_y, right + far_x + columns, bottom + far_y, height, width)
-
-
-@compiled
-def _clipped(left: float, top: float, right: float, bottom: float, height: int, width: int) -> Any:
-    return (
-        math.floor(min(max(left, 0.0), width)),
-        math.floor(min(max(top, 0.0), height)),
-        math.floor(min(max(right + 1.0, 0.0), width)),
-        math.floor(min(max(bottom + 1.0, 0.0), height)),
-    )
+    Args:
+        cells: first column, first row, end column, end row of the cells that are not zero.
+        size_px: S, width and height of the crop.
+    """
+    # A cell is felt up to one cell away, and at the border up to the square's edge.
+    left, top = (float(first - 1) if first > 0 else -0.5 for first in cells[:2])
+    right, bottom = (float(end) if end < size_px else size_px - 0.5 for end in cells[2:])
+    return left, top, right, bottom

@@ -13,7 +13,6 @@ from numba.core import types
 
 from lipforge.kernels.crop.layouts import BYTE_PLANES, FLOAT_PLANES, PIXELS
 from lipforge.kernels.crop.vector_blend import PLANE_SUMS_BYTES
-from lipforge.kernels.simd.bilinear import byte_of
 from lipforge.kernels.simd.instructions import INT64, load, shuffle, store
 from lipforge.kernels.simd.lanes import FLOATS, INTS, LANES, Vector, intrinsic, spread, unpack
 from lipforge.kernels.simd.products import narrow
@@ -93,6 +92,12 @@ def _write_bytes(code: Any, words: Any, target: Any, plane_step: Any) -> None:
 def _write_floats(code: Any, words: Any, target: Any, plane_step: Any) -> None:
     full = ir.Constant(FLOATS, [255.0] * LANES)
     for k in range(3):
-        level = byte_of(Vector(code, code.bitcast(words, INTS)), k)
+        level = _byte_of(Vector(code, code.bitcast(words, INTS)), k)
         store(code, code.fdiv(level.value, full), target)
         target = code.add(target, plane_step)
+
+
+def _byte_of(words: Vector, index: int) -> Vector:
+    """Return byte 0 to 3 of every int32 as float32."""
+    shifted = words >> (8 * index) if index else words
+    return (shifted & 255 if index < 3 else shifted).to_floats()

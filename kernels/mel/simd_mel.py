@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.compiled import compiled_closure
+from lipforge.kernels.compiled import compiled
 from lipforge.kernels.mel.codelets import mel_codelets
 from lipforge.kernels.mel.numba_emphasis import emphasise_padded
 from lipforge.kernels.mel.shape import SEGMENT_COLUMNS, MelShape
@@ -25,7 +25,7 @@ def columns_kernel(shape: MelShape) -> Callable[..., None]:
     transpose, first_pass, middle = printed.transpose, printed.first_pass, printed.middle
     pair, band, level = printed.pair, printed.band, printed.level
 
-    @compiled_closure
+    @compiled
     def columns(
         signal: Floats,
         first: int,
@@ -80,7 +80,7 @@ def whole_kernel(shape: MelShape) -> Callable[..., None]:
     hop, points = shape.hop_samples, shape.points
     columns = columns_kernel(shape)
 
-    @compiled_closure
+    @compiled
     def whole(
         audio: Floats,
         preemphasis: float,

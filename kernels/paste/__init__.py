@@ -14,13 +14,11 @@ from lipforge.kernels.buffers import Buffer
 from lipforge.kernels.canvas import Canvas, Mixing, PlaneGroup
 from lipforge.kernels.cell_planes import planes_shape
 from lipforge.kernels.errors import InputError
-from lipforge.kernels.paste.numba_paste import pack_crop, pack_mask, paste_rows
-from lipforge.kernels.paste.vector_paste import MASK
-from lipforge.kernels.region import Region
-from lipforge.kernels.simd.fixed_point import LARGEST_SHARE, LEVEL_BITS
-from lipforge.kernels.simd.pixels import REST_BYTES
-from lipforge.kernels.simd.row_plan import is_turned, pixels_per_half, plan_bytes
-from lipforge.kernels.spans import active_box
+from lipforge.kernels.paste.kernels import pack_crop, pack_mask, paste_rows
+from lipforge.kernels.paste.layout import MASK
+from lipforge.kernels.region import Region, active_box
+from lipforge.kernels.simd.half_window import is_turned, pixels_per_half, plan_bytes
+from lipforge.kernels.simd.number_formats import LARGEST_SHARE, LEVEL_BITS, REST_BYTES
 from lipforge.kernels.yuv import I420Frame, Nv12Frame
 
 __all__ = ["PasteScratch", "paste_face", "paste_face_i420", "paste_face_nv12"]

@@ -8,21 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.canvas import BGR, LUMA, PIXEL_BYTES, SEPARATE_CHROMA
-from lipforge.kernels.cell_planes import inner_size, repeat_edges, rounded
 from lipforge.kernels.compiled import compiled
+from lipforge.kernels.numba_cells import inner_size, repeat_edges, rounded
+from lipforge.kernels.numba_region import row_span
+from lipforge.kernels.paste.layout import PAINTED
 from lipforge.kernels.paste.vector_paste import (
-    PAINTED,
     blend_bgr,
     blend_luma,
     blend_paired_chroma,
     blend_separate_chroma,
     pack_levels,
 )
-from lipforge.kernels.simd.fixed_point import HALF, LARGEST_SHARE, SHARE_BITS, WIDTH
+from lipforge.kernels.simd.half_window import UNIT
 from lipforge.kernels.simd.lanes import copy_bytes
-from lipforge.kernels.simd.pixels import SECOND_REST
-from lipforge.kernels.simd.row_plan import UNIT, half_plan, in_units, plan_row
-from lipforge.kernels.spans import row_span
+from lipforge.kernels.simd.number_formats import HALF, LARGEST_SHARE, SECOND_REST, SHARE_BITS, WIDTH
+from lipforge.kernels.simd.row_plan import half_plan, in_units, plan_row
 
 SHARE_UNIT = np.float32(1 << SHARE_BITS)
 ONE_BITS, SIGN_BIT = np.uint32(0x3F800000), np.uint32(0x80000000)

@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 from numba.core import types
 
 from lipforge.kernels.canvas import BGR, LUMA, PAIRED_CHROMA, SEPARATE_CHROMA
-from lipforge.kernels.simd.fixed_point import BIT, HALF, LARGEST_LEVEL, any_set, lanes_below, spread_short
+from lipforge.kernels.paste.layout import MASK, PAINTED
+from lipforge.kernels.simd.fixed_point import BIT, any_set, lanes_below, spread_short
 from lipforge.kernels.simd.instructions import INT64, store
 from lipforge.kernels.simd.lanes import intrinsic, unpack
+from lipforge.kernels.simd.number_formats import HALF, LARGEST_LEVEL
 from lipforge.kernels.simd.pixels import LAYOUTS, Layout, read_three
 from lipforge.kernels.simd.upsample import Upsampler, Window, upsample_block
-
-MASK, PAINTED = 0, 1
-"""The planes: mask as share, from PAINTED on levels of three channels."""
 
 
 class Block(NamedTuple):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lipforge.kernels.arrays import require_output, require_size
 from lipforge.kernels.errors import InputError
-from lipforge.kernels.polygon.numba_polygon import fill_contour
+from lipforge.kernels.polygon.kernels import fill_contour
 from lipforge.kernels.spec import LipSpec
 
 __all__ = ["draw_lips"]
@@ -50,7 +50,7 @@ def draw_lips(
     if out is None:
         out = np.empty((2, size_px, size_px), np.uint8)
     require_output("out", out, np.uint8, (2, size_px, size_px))
-    exact = points.astype(np.float64)
+    exact = np.ascontiguousarray(points, np.float64)
     if np.isfinite(exact).all():
         fill_contour(exact[: lips.outer_points], out[0])
         fill_contour(exact[lips.outer_points :], out[1])

@@ -18,8 +18,10 @@ numbers as the processor's registers hold (4, 8 or 16). In reading order:
 scattered addresses and must be shuffled into place, so lanes do mix, and the code is written close to the registers:
 
 * ``lanes``: ``Vector``, eight float32 or int32 with Python's operators; read this first.
-* ``bilinear``: gathering and blending pixels in float32.
-* ``products``: the three instructions that blend bytes in 16-bit fixed point, twice as fast.
+* ``products``: the three instructions with which the crop adds up weighted bytes.
+* ``fixed_point``: ``Shorts``, sixteen int16, for paste and warp; ``number_formats`` says what they stand for.
+* ``row_plan``, ``upsample``: planes of the crop at the image's resolution; ``half_window`` their memory.
+* ``pixels``: bytes of images and planes, read, sampled and written.
 
 Both stand on ``instructions``: LLVM's types, and splat, shuffle, load, store and fused multiply-add.
 

@@ -25,16 +25,11 @@ from llvmlite import ir
 from lipforge.kernels.simd.cpu import cpu_features
 from lipforge.kernels.simd.instructions import BYTE, INT32, cgutils, load, shuffle, splat
 from lipforge.kernels.simd.lanes import INTS, Vector, spread
+from lipforge.kernels.simd.number_formats import HALF, SHARE_BITS, WIDTH
 
-HALF, WIDTH = 8, 16
 BIT, SHORT = ir.IntType(1), ir.IntType(16)
 SHORTS, HALF_SHORTS = ir.VectorType(SHORT, WIDTH), ir.VectorType(SHORT, HALF)
 BYTES, HALF_BYTES = ir.VectorType(BYTE, 2 * WIDTH), ir.VectorType(BYTE, 2 * HALF)
-
-SHARE_BITS = 15
-LARGEST_SHARE = 32767
-LEVEL_BITS = 7
-LARGEST_LEVEL = 255 << LEVEL_BITS
 
 
 @dataclass(frozen=True)

@@ -112,10 +112,6 @@ class Vector:
         """Return float32."""
         return self._new(self.code.sitofp(self.value, FLOATS))
 
-    def differs(self, number: float) -> Any:
-        """Return, for ``any_lane``, in which lanes the value is not this number."""
-        return self.code.fcmp_unordered("!=", self.value, self._like(number))
-
     def below(self, bound: Vector | int) -> Any:
         """Return, for ``replaced``, in which lanes the int32 is smaller."""
         return self.code.icmp_signed("<", self.value, self._like(bound))
@@ -160,14 +156,6 @@ def spread(code: Any, scalar: Any) -> Vector:
 def counting(code: Any) -> Vector:
     """Return the floats 0, 1, 2 ... 7: the lane numbers."""
     return Vector(code, ir.Constant(FLOATS, [float(i) for i in range(LANES)]))
-
-
-def any_lane(code: Any, *conditions: Any) -> Any:
-    """Return one bit: whether any of the conditions holds in any lane."""
-    together = conditions[0]
-    for condition in conditions[1:]:
-        together = code.or_(together, condition)
-    return code.icmp_unsigned("!=", code.bitcast(together, ir.IntType(LANES)), ir.Constant(ir.IntType(LANES), 0))
 
 
 def _stack_bytes(typing_context: Any, count: Any) -> Any:

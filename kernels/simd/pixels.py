@@ -15,27 +15,18 @@ from llvmlite import ir
 from lipforge.kernels.canvas import BGR, LUMA, PAIRED_CHROMA, PIXEL_BYTES, SEPARATE_CHROMA
 from lipforge.kernels.simd.fixed_point import (
     BYTES,
-    HALF,
     HALF_BYTES,
-    LEVEL_BITS,
     SHORT,
     SHORTS,
-    WIDTH,
     Shorts,
     end_to_end,
     pair_products,
     wide_place,
 )
 from lipforge.kernels.simd.instructions import BYTE, INT32, INT64, load, shuffle, store
+from lipforge.kernels.simd.number_formats import HALF, LEVEL_BITS, WIDTH
 
 EIGHT_BYTES = ir.VectorType(BYTE, 8)
-
-GATHER_BYTES = 16
-"""A sample may load so many bytes from its offset on."""
-
-SECOND_REST = 64
-REST_BYTES = 2 * SECOND_REST
-"""Room for a block of one plane and, from SECOND_REST on, of a second one, where an image's row is too short for it."""
 
 
 def store_offsets(column: Shorts, row: Shorts, pixel_bytes: int, row_bytes: Any, address: Any) -> None:

@@ -14,29 +14,9 @@ from numba.core import types
 from numpy.typing import NDArray
 
 from lipforge.kernels.compiled import compiled
-from lipforge.kernels.simd.fixed_point import HALF
+from lipforge.kernels.simd.half_window import PLAN_BYTES, PLANNED, STEP_BITS, UNIT, WINDOW_BITS
 from lipforge.kernels.simd.instructions import INT64, store
 from lipforge.kernels.simd.lanes import Vector, counting, intrinsic, spread, unpack
-
-WINDOW_BITS = 13  # fraction bits of positions in a window, which is 8 cells wide: 16 bits in all
-STEP_BITS = 18  # fraction bits of positions in the crop and of steps; seven steps stay exact to 13 bits
-UNIT = 1 << STEP_BITS
-
-
-def is_turned(forward: NDArray[np.float64]) -> bool:
-    """Return whether the crop lies on its side in the image: then its x and y axes are to be exchanged."""
-    return bool(abs(forward[1, 0]) > abs(forward[0, 0]))
-
-
-def pixels_per_half(forward: NDArray[np.float64]) -> int:
-    """Return how many neighbouring pixels (1 to 8) of an image row surely fit into a window.
-
-    n pixels span (n - 1) steps; the first lies up to one cell behind the window's start, the last needs the cell to
-    its right: 1 + (n - 1) * step < 7, with some reserve for roundings.
-    """
-    step = max(abs(float(forward[0, 0])), abs(float(forward[1, 0])))
-    span = HALF - 2 - 0.01
-    return HALF if step * (HALF - 1) <= span else 1 + int(span / step)
 
 
 class Row(NamedTuple):
@@ -52,9 +32,6 @@ class Row(NamedTuple):
     border: Any  # width of the ramp at the square's edge; -1 or less: none
     row_bytes: Any  # of a plane
 
-
-PLANNED = 8
-"""Halves that ``plan_windows`` plans at once."""
 
 PLAN_OFFSET, PLAN_X, PLAN_Y, PLAN_ROWS, PLAN_INSIDE, PLAN_FINE_X, PLAN_FINE_Y = range(7)
 """What it finds for each: see there."""
@@ -136,14 +113,6 @@ def plan_row(
 def in_units(position: float) -> Any:
     """Return a position in crop px as int64, STEP_BITS behind the point."""
     return np.int64(math.floor(position * UNIT + 0.5))
-
-
-PLAN_BYTES = 7 * 4 * PLANNED
-
-
-def plan_bytes(width: int, pixels: int) -> int:
-    """Return how much memory the plan of a row of this many pixels takes."""
-    return -(-width // (PLANNED * pixels)) * PLAN_BYTES
 
 
 @compiled

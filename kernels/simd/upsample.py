@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from lipforge.kernels.simd.fixed_point import (
-    LARGEST_SHARE,
     NEXT_PLACE,
     Shorts,
     counting_halves,
@@ -31,21 +30,11 @@ from lipforge.kernels.simd.fixed_point import (
     where,
     widen,
 )
+from lipforge.kernels.simd.half_window import PLANNED, STEP_BITS, UNIT, WINDOW_BITS
 from lipforge.kernels.simd.instructions import INT32, INT64, cgutils, load, shuffle
 from lipforge.kernels.simd.lanes import Vector, spread
-from lipforge.kernels.simd.row_plan import (
-    PLAN_FINE_X,
-    PLAN_FINE_Y,
-    PLAN_INSIDE,
-    PLAN_OFFSET,
-    PLAN_ROWS,
-    PLAN_X,
-    PLAN_Y,
-    PLANNED,
-    STEP_BITS,
-    UNIT,
-    WINDOW_BITS,
-)
+from lipforge.kernels.simd.number_formats import LARGEST_SHARE
+from lipforge.kernels.simd.row_plan import PLAN_FINE_X, PLAN_FINE_Y, PLAN_INSIDE, PLAN_OFFSET, PLAN_ROWS, PLAN_X, PLAN_Y
 
 CELL = 1 << WINDOW_BITS
 

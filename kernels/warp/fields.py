@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from lipforge.kernels.arrays import require_array
 from lipforge.kernels.canvas import Canvas
 from lipforge.kernels.errors import InputError
-from lipforge.kernels.simd.row_plan import is_turned
-from lipforge.kernels.spans import active_box
+from lipforge.kernels.region import active_box
+from lipforge.kernels.simd.half_window import is_turned
 from lipforge.kernels.spec import WarpSpec
-from lipforge.kernels.warp.pack import LARGEST_SHIFT, measure_fields, pack_colours, pack_shift
+from lipforge.kernels.warp.kernels import measure_fields, pack_colours, pack_shift
+from lipforge.kernels.warp.layout import LARGEST_SHIFT, WIDE_BITS
 from lipforge.kernels.warp.scratch import WarpScratch
-from lipforge.kernels.warp.vector_warp import WIDE_BITS
 
 FINE_BITS = 9
 """An int16 displacement has at least so many fraction bits: 1/512 px, less than half a level even between black and

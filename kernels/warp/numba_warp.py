@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from lipforge.kernels.canvas import BGR, LUMA, PIXEL_BYTES, SEPARATE_CHROMA
 from lipforge.kernels.compiled import compiled
-from lipforge.kernels.simd.fixed_point import HALF
+from lipforge.kernels.numba_region import row_span
+from lipforge.kernels.simd.half_window import UNIT
 from lipforge.kernels.simd.lanes import copy_bytes
-from lipforge.kernels.simd.pixels import SECOND_REST
-from lipforge.kernels.simd.row_plan import UNIT, half_plan, in_units, plan_row
-from lipforge.kernels.spans import row_span
+from lipforge.kernels.simd.number_formats import HALF, SECOND_REST
+from lipforge.kernels.simd.row_plan import half_plan, in_units, plan_row
+from lipforge.kernels.warp.layout import RECORD_BYTES
 from lipforge.kernels.warp.vector_warp import (
-    RECORD_BYTES,
     move_bgr,
     move_luma,
     move_paired_chroma,

@@ -7,10 +7,10 @@ import numpy as np
 from lipforge.kernels.canvas import PIXEL_BYTES, PlaneGroup
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.region import Region
-from lipforge.kernels.simd.fixed_point import WIDTH
-from lipforge.kernels.simd.row_plan import pixels_per_half
+from lipforge.kernels.simd.half_window import pixels_per_half
+from lipforge.kernels.simd.number_formats import WIDTH
 from lipforge.kernels.warp.fields import Fields
-from lipforge.kernels.warp.numba_warp import composite_rows
+from lipforge.kernels.warp.kernels import composite_rows
 from lipforge.kernels.warp.scratch import WarpScratch
 
 LARGEST_REGION_PX = 10_900

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from lipforge.kernels.buffers import Buffer
 from lipforge.kernels.cell_planes import planes_shape
-from lipforge.kernels.simd.pixels import GATHER_BYTES, REST_BYTES
-from lipforge.kernels.simd.row_plan import plan_bytes
-from lipforge.kernels.warp.vector_warp import RECORD_BYTES
+from lipforge.kernels.simd.half_window import plan_bytes
+from lipforge.kernels.simd.number_formats import GATHER_BYTES, REST_BYTES
+from lipforge.kernels.warp.layout import RECORD_BYTES
 
 OUTPUT_PLANES, FIELD_PLANES = 6, 8
 

@@ -16,10 +16,7 @@ from numba.core import types
 from lipforge.kernels.canvas import BGR, LUMA, PAIRED_CHROMA, SEPARATE_CHROMA
 from lipforge.kernels.simd.fixed_point import (
     BIT,
-    LARGEST_SHARE,
-    SHARE_BITS,
     SHORTS,
-    WIDTH,
     Shorts,
     any_set,
     counting_halves,
@@ -31,21 +28,10 @@ from lipforge.kernels.simd.fixed_point import (
 )
 from lipforge.kernels.simd.instructions import INT64, cgutils, load, store
 from lipforge.kernels.simd.lanes import Vector, intrinsic, spread, unpack
+from lipforge.kernels.simd.number_formats import LARGEST_SHARE, SHARE_BITS, WIDTH
 from lipforge.kernels.simd.pixels import LAYOUTS, Layout, load_offsets, store_offsets
 from lipforge.kernels.simd.upsample import Upsampler, Window, near_border, upsample_block
-
-SHIFT_X, SHIFT_Y, MASK, PAINTED, LOW_X, LOW_Y = 0, 1, 2, 3, 6, 7
-"""The planes of the fields: displacement in px of the image, mask as share, from PAINTED on levels of three channels.
-
-Where displacements are long, 16 bits are not fine enough: then they are int32 with WIDE_BITS behind the point, SHIFT_X
-and SHIFT_Y hold the upper halves and LOW_X and LOW_Y the lower ones.
-"""
-
-WIDE_BITS = 15
-
-RECORD_BYTES = 4 * WIDTH + 6 * 2 * WIDTH
-"""What step one tells step two: byte offsets into the copy, int32; then six times int16: share of the right and of the
-lower neighbour, mask, levels of up to three channels."""
+from lipforge.kernels.warp.layout import LOW_X, LOW_Y, MASK, PAINTED, SHIFT_X, SHIFT_Y, WIDE_BITS
 
 
 class Motion(NamedTuple):

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from numba.core.runtime import _nrt_python, rtsys
+
+from lipforge.kernels.machine_code import Kernel, store
 
 GOLDEN_DIR = Path(__file__).parents[1] / "golden"
 
@@ -71,29 +71,17 @@ def measure_allocation() -> Callable[[Callable[[], None]], int]:
 
 
 @pytest.fixture
-def count_compiled_allocations(monkeypatch) -> Callable[..., int]:
-    """Count what compiled functions allocate in a call: numba's allocations without the one for each array argument."""
+def kernels_that_allocate() -> Callable[[Iterable[Kernel]], list[str]]:
+    """Return the names of those kernels whose machine code can ask for memory."""
 
-    def count(call: Callable[[], None], functions: list[tuple[Any, str]]) -> int:
-        arrays = 0
+    def find(kernels: Iterable[Kernel]) -> list[str]:
+        names = []
+        for kernel in kernels:
+            kernel.prepare()
+            code = store.load(kernel.name)
+            assert code is not None
+            if b"malloc" in code:
+                names.append(kernel.name)
+        return names
 
-        def counting(function: Callable[..., Any]) -> Callable[..., Any]:
-            def run(*arguments: Any) -> Any:
-                nonlocal arrays
-                arrays += sum(isinstance(argument, np.ndarray) for argument in arguments)
-                return function(*arguments)
-
-            return run
-
-        call()
-        for module, name in functions:
-            monkeypatch.setattr(module, name, counting(getattr(module, name)))
-        _nrt_python.memsys_enable_stats()
-        before = rtsys.get_allocation_stats().mi_alloc
-        call()
-        after = rtsys.get_allocation_stats().mi_alloc
-        _nrt_python.memsys_disable_stats()
-        assert arrays > 0
-        return after - before - arrays
-
-    return count
+    return find

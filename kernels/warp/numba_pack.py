@@ -7,16 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.kernels.cell_planes import repeat_edges, rounded
 from lipforge.kernels.compiled import compiled
-from lipforge.kernels.simd.fixed_point import LARGEST_LEVEL, LARGEST_SHARE, LEVEL_BITS, SHARE_BITS
-from lipforge.kernels.warp.vector_warp import LOW_X, MASK, PAINTED, SHIFT_X, WIDE_BITS
+from lipforge.kernels.numba_cells import repeat_edges, rounded
+from lipforge.kernels.simd.number_formats import LARGEST_LEVEL, LARGEST_SHARE, LEVEL_BITS, SHARE_BITS
+from lipforge.kernels.warp.layout import LARGEST_SHIFT, LOW_X, MASK, PAINTED, SHIFT_X, WIDE_BITS
 
 INFINITE_BITS = 0x7F800000
 SIGN_OFF = np.int32(0x7FFFFFFF)
-LARGEST_SHIFT = 16383.0
-"""Differences of two displacements then fit an int16, and so does a column of the copy plus whole pixels."""
-
 WIDEST_SHIFT = np.float32(LARGEST_SHIFT * (1 << WIDE_BITS))
 
 LEVEL_UNIT = np.float32(1 << LEVEL_BITS)
