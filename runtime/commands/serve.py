@@ -23,7 +23,9 @@ from lipforge.runtime.commands.progress import announce_compiling
     "--allow-host", "hosts", multiple=True, metavar="NAME", help="Name of this server, such as a proxy's; repeatable."
 )
 @click.option("--max-sessions", type=click.IntRange(1, 1000), default=4, show_default=True, help="Streams at a time.")
-@click.option("--avatar", "avatars", multiple=True, type=click.Path(path_type=Path), help="Picture or video; repeatable.")
+@click.option(
+    "--avatar", "avatars", multiple=True, type=click.Path(path_type=Path), help="Picture or video; repeatable."
+)
 @click.option("--model", default=None, metavar="BUNDLE|NAME", help="Bundle folder, or the name of a shipped bundle.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="TLS certificate (PEM), for https.")
 @click.option("--key", type=click.Path(path_type=Path), help="The certificate's private key (PEM).")

@@ -169,9 +169,7 @@ async def open_agent(studio: Studio, message: dict[str, Any]) -> Agent:
     width = field(message, "width", whole(16, 4096, default=4096), "whole numbers from 16 to 4096")
     quality = field(message, "quality", whole(1, 100, default=85), "whole numbers from 1 to 100")
     avatar_id = None if message.get("avatar") is None else field(message, "avatar", text_up_to(80), "an avatar's id")
-    options = LiveOptions(
-        sample_rate_hz=voice.rate_hz, channels=1, audio_queue_ms=1000 * studio.limits.audio_ahead_s
-    )
+    options = LiveOptions(sample_rate_hz=voice.rate_hz, channels=1, audio_queue_ms=1000 * studio.limits.audio_ahead_s)
     session = await studio.open("agent", studio.avatar(avatar_id), options, microphone=False)
     return Agent(session, voice, PictureOptions(width, quality) if output == "frames" else None)
 

@@ -47,7 +47,7 @@ class FlashTrack(MediaStreamTrack):
     """25 frames a second, each with its number; three bright ones a second.
 
     Attributes:
-        made: when each number was last shown, by the watch's clock.
+        made: when each number was last taken, by the watch's clock.
         count: frames so far.
     """
 
@@ -62,18 +62,21 @@ class FlashTrack(MediaStreamTrack):
         """Return the next frame when it is time."""
         index = self.count
         self.count += 1
-        await self._watch.until(index / FPS)
+        await self._watch.until(index / FPS + PACKET_SAMPLES / AUDIO_HZ)  # as late as the sound, see BeepTrack
         frame = VideoFrame(WIDTH, HEIGHT, PIXEL_FORMAT)
         y, u, v = planes_of(frame)
         draw(index, y)
         u[:], v[:] = 128, 128
         frame.pts, frame.time_base = index * 90_000 // FPS, Fraction(1, 90_000)
-        self.made[index % (1 << BITS)] = self._watch.clock()
+        self.made[index % (1 << BITS)] = self._watch.start + index / FPS
         return frame
 
 
 class BeepTrack(MediaStreamTrack):
-    """A beep of 60 ms at every full second, in packets of 20 ms."""
+    """A beep of 60 ms at every full second, in packets of 20 ms, each sent when its last sample would be recorded.
+
+    aiortc reports the time of sending as that of recording, for pictures too; only what is equally late stays in step.
+    """
 
     kind = "audio"
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lipforge.kernels.errors import InputError
 from lipforge.runtime.live import AudioClock
 from lipforge.runtime.serve.live_session import LiveSession
+from lipforge.runtime.serve.opus import OPUS_DELAY_S
 from lipforge.runtime.serve.sender_clock import SenderClock
 from lipforge.runtime.serve.video_frames import writable_frame
 
@@ -108,7 +109,7 @@ class Incoming:
         if taken is None:
             return arrived
         sound_taken, sound_at = self._taken_at
-        pts = sound_at + taken - sound_taken
+        pts = sound_at + taken - sound_taken + OPUS_DELAY_S
         return max(0.0, pts) if abs(pts - arrived) <= MOST_ARRIVAL_ERROR_S else arrived
 
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from lipforge.runtime.live import LiveFrame
     from lipforge.runtime.picture import Pixels
 
-LONGEST_QUEUE_S = 0.5
-"""Video that may wait; a client that does not take it in time gets the newest."""
+LONGEST_QUEUE_S = 2.0
+"""Video that may wait, longer than anything is due in; a client that takes none gets the newest."""
 
 LONGEST_AUDIO_S = 10.0
 """Audio is not dropped, but whoever takes none for so long is gone."""

@@ -11,11 +11,14 @@ from __future__ import annotations
 CUSHION_S = 0.010
 """What arrives this much before it is due is in time."""
 
-WINDOW_S = 1.0
+WINDOW_S = 0.5
 """How long everything has to be early before the distance is shortened."""
 
-STEP_S = 0.020
-"""Most by which it is shortened at once; a receiver stretches sound by such amounts unheard."""
+STEP_S = 0.010
+"""By how much it is shortened then; a receiver stretches sound by such amounts unheard."""
+
+LONG_S = 0.1
+"""Of a delay longer than this, half goes at once: a stumble of the machine, or of the network, that is over."""
 
 JUMP_S = 1.0
 """What is early or late by more than this follows a jump of the clock, and the distance is measured anew."""
@@ -40,7 +43,8 @@ class Schedule:
             slack = 0.0
         self._least_slack = min(self._least_slack, slack)
         if now >= self._window_end:
-            self._distance -= max(0.0, min(STEP_S, self._least_slack - CUSHION_S))
+            early = max(0.0, self._least_slack - CUSHION_S)
+            self._distance -= max(min(early, STEP_S), early / 2 if early > LONG_S else 0.0)
             self._open_window(now)
 
     def due(self, pts: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,12 +24,8 @@ def test_what_is_no_object_is_refused(text: str | bytes) -> None:
 
 @given(st.one_of(st.text(), st.binary()))
 def test_nothing_but_an_input_error_comes_out_of_any_text(text: str | bytes) -> None:
-    try:
-        message = parse_message(text, KINDS)
-    except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert message["type"] in KINDS
+    with contextlib.suppress(InputError):
+        assert parse_message(text, KINDS)["type"] in KINDS
 
 
 @pytest.mark.parametrize("kind", [None, 7, "start", ["flush"], {"a": 1}])

@@ -115,9 +115,10 @@ def test_audio_that_nobody_takes_ends_the_stream() -> None:
     async def body() -> None:
         playout = Playout(Time())
         playout.attach()
+        for index in range(250):
+            playout.put(shown(index), heard(index))
         with pytest.raises(PlayoutOverflowError):
-            for index in range(1000):
-                playout.put(shown(index), heard(index))
+            playout.put(shown(260), heard(260))
         assert playout.waiting_s < 11
 
     run(body())
