@@ -41,7 +41,7 @@ Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
 
 
 class Access:
-    """Decides about each request; ``middleware`` plugs it into aiohttp."""
+    """Decides about each request."""
 
     def __init__(self, options: ServeOptions) -> None:
         self._token = None if options.token is None else options.token.encode()
@@ -77,7 +77,7 @@ class Access:
         # No foreign name resolves to a plain address; off loopback, a machine is often reached by one.
         return not self._loopback_only and _is_address(name)
 
-    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what is not allowed, turn errors into JSON, and add the headers that keep the page safe."""
         from aiohttp import web
 

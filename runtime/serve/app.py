@@ -6,7 +6,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from lipforge.kernels.errors import LipforgeError
-from lipforge.runtime.serve.access import Access, error_response
+from lipforge.runtime.serve.access import Access, Handler, error_response
 from lipforge.runtime.serve.messages import parse_object
 from lipforge.runtime.serve.options import ServeOptions
 from lipforge.runtime.serve.page_files import PAGE_FILES
@@ -38,9 +38,12 @@ class Server:
         from aiohttp import web
 
         access = Access(self._options)
-        app = web.Application(
-            middlewares=[web.middleware(access.middleware)], client_max_size=self._options.limits.json_bytes
-        )
+
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await access.guarded(request, handler)
+
+        app = web.Application(middlewares=[guard], client_max_size=self._options.limits.json_bytes)
         app.add_routes(
             [
                 *(web.get(path, self._page) for path in PAGE_FILES),

@@ -89,9 +89,11 @@ async function start() {
 
 function play(output) {
   setState("live", "Live");
+  if ($("result").srcObject === output) return; // the second track of the same stream
   $("result").srcObject = output;
-  $("result").play().catch(() => {
-    $("result").muted = true; // browsers play sound only after a click; the picture at once
+  $("result").play().catch((error) => {
+    if (error.name !== "NotAllowedError") return;
+    $("result").muted = true; // some browsers play sound only after a click; the picture at once
     $("result").play();
     $("unmute").hidden = false;
   });
