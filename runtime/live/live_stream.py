@@ -538,7 +538,8 @@ class LiveStream:
     def _emit(self, frame: OutputFrame, epoch: int) -> LiveFrame:
         start, stop = frame.audio_start, frame.audio_start + len(frame.audio)
         with self._lock:
-            audio, finished = frame.audio, ()
+            audio = frame.audio
+            finished: tuple[Playback, ...] = ()
             playback = self._ledger.heard(self._rate_hz())
             if epoch == self._epoch:
                 playback, finished = self._ledger.emitted(start, stop, self._rate_hz())

@@ -16,7 +16,6 @@ from lipforge.runtime.media.frame_pool import PIXEL_FORMAT, Planes, planes_of
 from lipforge.runtime.media.video_info import VideoInfo
 
 if TYPE_CHECKING:
-    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
 
 X264_OPTIONS = {"crf": "12", "preset": "veryfast", "tune": "fastdecode", "bf": "0"}
@@ -31,9 +30,10 @@ class LoopEncoder:
     """
 
     def __init__(self, info: VideoInfo) -> None:
+        from av.codec.context import CodecContext
         from av.video.frame import VideoFrame
 
-        self._context = _context("libx264", "w")
+        self._context = CodecContext.create("libx264", "w")
         self._context.width, self._context.height = info.width, info.height
         self._context.pix_fmt, self._context.time_base = PIXEL_FORMAT, Fraction(1, 1000)
         self._context.framerate = info.fps
@@ -63,8 +63,10 @@ class LoopDecoder:
     """
 
     def __init__(self, packets: Sequence[bytes]) -> None:
+        from av.codec.context import CodecContext
+
         self._packets, self._next = packets, 0
-        self._context = _context("h264", "r")
+        self._context = CodecContext.create("h264", "r")
         self._context.thread_count = 1
         self._context.flags |= 1 << 19  # AV_CODEC_FLAG_LOW_DELAY: a picture for every packet
         self._shown: VideoFrame | None = None
@@ -86,9 +88,3 @@ class LoopDecoder:
             )
         self._shown = frames[0]  # its memory lives as long as it does
         return planes_of(self._shown)
-
-
-def _context(codec: str, mode: str) -> VideoCodecContext:
-    from av.codec.context import CodecContext
-
-    return CodecContext.create(codec, mode)  # type: ignore[return-value]  # of these codecs it is one for video
