@@ -60,6 +60,7 @@ class Peers:
         source = field(message, "source", one_of("camera", "avatar", "agent"), "camera, avatar and agent")
         if source == "agent":
             return await self._look_at(message, sdp)
+        _check_offer(sdp)
         place = self._places.take()
         try:
             place.session = await self._open(source, message)
@@ -172,8 +173,6 @@ class Peer:
         from lipforge.runtime.serve.tracks import SyncedAudio, SyncedVideo
 
         kinds = {transceiver.kind: transceiver for transceiver in self._connection.getTransceivers()}
-        if "video" not in kinds:
-            raise InputError("the offer has no video. Add a camera's track, or a transceiver that receives video.")
         codecs = RTCRtpSender.getCapabilities("video").codecs
         # VP8 costs a third of what H.264 does on a CPU, and every browser has it.
         kinds["video"].setCodecPreferences(sorted(codecs, key=lambda codec: codec.mimeType.lower() != "video/vp8"))
@@ -220,6 +219,18 @@ class Peer:
         tasks = self._tasks if own else self._closers
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+
+
+def _check_offer(sdp: str) -> None:
+    """Refuse what is no offer before a stream is made for it."""
+    from aiortc.sdp import SessionDescription
+
+    try:
+        kinds = [media.kind for media in SessionDescription.parse(sdp).media]
+    except Exception as error:  # aiortc meets bad SDP with errors of many kinds
+        raise InputError(f"the offer cannot be understood ({type(error).__name__}).") from error
+    if kinds.count("video") != 1 or kinds.count("audio") > 1:
+        raise InputError("an offer has one video (a camera, or one that only receives) and at most one audio.")
 
 
 async def _drain(track: MediaStreamTrack) -> None:

@@ -103,7 +103,9 @@ class Chromium:
         end = asyncio.get_running_loop().time() + seconds
         while not await self.run(f"Boolean({condition})"):
             if asyncio.get_running_loop().time() > end:
-                raise AssertionError(f"not within {seconds} s: {condition}; {await self.run('document.body.innerText')}")
+                raise AssertionError(
+                    f"not within {seconds} s: {condition}; {await self.run('document.body.innerText')}"
+                )
             await asyncio.sleep(0.1)
 
     async def screenshot(self, path: Path) -> None:
