@@ -139,10 +139,14 @@ class Browser:
 
     def vanish(self) -> None:
         """Be gone without a word: the network cable is pulled."""
+
+        async def swallow(*_: object) -> None:
+            pass
+
         for transceiver in self.connection.getTransceivers():
             for protocol in transceiver.receiver.transport.transport._connection._protocols:
                 protocol.datagram_received = lambda *_: None
-                protocol.send_data = protocol.send_stun = lambda *_: None
+                protocol.send_data, protocol.send_stun = swallow, lambda *_: None
 
     async def close(self) -> None:
         for task in self._tasks:
