@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import json
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -184,3 +185,67 @@ def connect(open_browser: Callable[[], Browser]) -> Callable[..., Awaitable[Brow
         return browser
 
     return make
+
+
+class Agent:
+    """A voice agent at its WebSocket: sorts what comes into frames and events."""
+
+    def __init__(self, socket: Any) -> None:
+        self.socket = socket
+        self.events: list[dict[str, Any]] = []
+        self.frames: list[dict[str, Any]] = []
+        self._task = asyncio.get_running_loop().create_task(self._read())
+
+    async def say(self, message: object) -> None:
+        if isinstance(message, bytes):
+            await self.socket.send_bytes(message)
+        else:
+            await self.socket.send_str(message if isinstance(message, str) else json.dumps(message))
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == kind]
+
+    async def until(self, condition: Callable[[], object], seconds: float = WAIT_S) -> None:
+        end = asyncio.get_running_loop().time() + seconds
+        while not condition():
+            assert asyncio.get_running_loop().time() < end, (self.events[-5:], len(self.frames))
+            await asyncio.sleep(0.02)
+
+    async def close(self) -> None:
+        await self.socket.close()
+        await self._task
+
+    async def _read(self) -> None:
+        async for message in self.socket:
+            if message.type.name == "TEXT":
+                self.events.append(json.loads(message.data))
+            else:
+                self.frames.append(unpacked(message.data))
+
+
+def unpacked(data: bytes) -> dict[str, Any]:
+    """Read a frame as docs/serve.md describes it, without the server's own code."""
+    magic, flags, channels, zero, rate_hz, audio, image, epoch, start, pts = struct.unpack_from("<4sBBHIIIIQd", data)
+    assert (magic, zero, len(data)) == (b"LFF1", 0, 40 + audio + image)
+    samples = np.frombuffer(data, "<i2", audio // 2, 40).reshape(-1, channels)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8, image, 40 + audio), cv2.IMREAD_COLOR) if image else None
+    known = {"driven": bool(flags & 1), "rate_hz": rate_hz, "epoch": epoch, "start": start, "pts": pts}
+    return known | {"audio": samples, "image": picture}
+
+
+@pytest.fixture
+def hire() -> Callable[..., Any]:
+    """``async with hire(running, sample_rate=16000) as agent``: a voice agent that has started."""
+    import aiohttp
+
+    @asynccontextmanager
+    async def run(running: Running, **start: Any) -> AsyncIterator[Agent]:
+        async with aiohttp.ClientSession() as http, http.ws_connect(running.url("/voice", "ws")) as socket:
+            agent = Agent(socket)
+            if start:
+                await agent.say({"type": "start"} | start)
+                await agent.until(lambda: agent.of("started"))
+            yield agent
+            await agent.close()
+
+    return run

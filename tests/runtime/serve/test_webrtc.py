@@ -105,8 +105,8 @@ def test_places_are_counted_refused_and_given_back(
 def test_a_client_that_vanishes_leaves_others_alone_and_frees_its_place(
     serving: Any, connect: Any, run_async: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.3)  # 5 s, RFC 7675
-    monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 2)
+    monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.3)  # RFC 7675 says 5 s
+    monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 6)
 
     async def body() -> None:
         async with serving() as running:
