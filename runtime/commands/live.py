@@ -113,9 +113,7 @@ def live(**options: object) -> None:
     wish = _Wish(**options)  # type: ignore[arg-type]  # click gives what the options above say
     _check(wish)
     announce_compiling()
-    stop = Event()
-    with _ctrl_c_sets(stop):
-        _run(wish, stop)
+    _run(wish)
 
 
 def _check(wish: _Wish) -> None:
@@ -128,7 +126,7 @@ def _check(wish: _Wish) -> None:
         raise click.UsageError("--mute and --speaker: give one of them.")
 
 
-def _run(wish: _Wish, stop: Event) -> None:
+def _run(wish: _Wish) -> None:
     from fractions import Fraction
 
     from lipforge.runtime.bundle import DEFAULT_BUNDLE, Bundle
@@ -154,7 +152,8 @@ def _run(wish: _Wish, stop: Event) -> None:
     sinks = [open_sink(request), *_speakers(wish)]
     stream = LiveStream(bundle, avatar, _options(wish, fps, voice))
     run = LiveRun(stream, voice, sinks, camera, wish.duration)
-    with _status(run.paced) as show:
+    stop = Event()
+    with _ctrl_c_sets(stop), _status(run.paced) as show:
         stats = run.run(stop, _say, show)
     _report(wish, stats)
 

@@ -13,6 +13,7 @@ from lipforge.runtime.media.video_info import VideoInfo
 from lipforge.runtime.sinks.sink import TIME_BASE, Shape, encodable, video_info
 
 if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.video.stream import VideoStream
@@ -134,11 +135,11 @@ class NetworkStreamSink:
         picture.time_base, picture.pts, picture.pict_type = TIME_BASE, round(frame.pts / TIME_BASE), 0
         return picture
 
-    def _sound(self, frame: LiveFrame) -> object:
-        from av.audio.frame import AudioFrame
+    def _sound(self, frame: LiveFrame) -> AudioFrame:
+        from av.audio.frame import AudioFrame as Frame
 
         planes = np.ascontiguousarray(frame.audio.T)
-        sound = AudioFrame.from_ndarray(planes, format="fltp", layout="mono" if len(planes) == 1 else "stereo")
+        sound = Frame.from_ndarray(planes, format="fltp", layout="mono" if len(planes) == 1 else "stereo")
         sound.sample_rate, sound.time_base = frame.sample_rate_hz, Fraction(1, frame.sample_rate_hz)
         sound.pts = frame.audio_start
         return sound

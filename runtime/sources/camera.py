@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -69,7 +71,7 @@ class CameraSource:
         self._capture.release()
 
     def _open(self) -> cv2.VideoCapture:
-        with _Quiet():
+        with _quiet():
             if self.address.isdigit():
                 capture = cv2.VideoCapture(int(self.address))
                 if self._size is not None:
@@ -115,15 +117,13 @@ def _advice(address: str) -> str:
     return "Is it plugged in, unused by other programs, and allowed for this program in the system's privacy settings?"
 
 
-class _Quiet:
-    """Keeps OpenCV's and FFmpeg's own complaints from the terminal; ours says what to do."""
-
-    def __enter__(self) -> None:
-        self._level = cv2.getLogLevel() if hasattr(cv2, "getLogLevel") else None
-        if self._level is not None:
-            cv2.setLogLevel(0)
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
-    def __exit__(self, *_: object) -> None:
-        if self._level is not None:
-            cv2.setLogLevel(self._level)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep OpenCV's and FFmpeg's own complaints from the terminal; ours say what to do."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)

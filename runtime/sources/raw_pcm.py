@@ -6,8 +6,8 @@ import select
 import socket
 import sys
 from contextlib import ExitStack
+from io import RawIOBase
 from threading import Event
-from typing import BinaryIO
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class RawPcmSource:
         """
         with ExitStack() as stack:
             if self._place is None:
-                stream: BinaryIO = sys.stdin.buffer.raw if hasattr(sys.stdin.buffer, "raw") else sys.stdin.buffer
+                stream: RawIOBase = sys.stdin.buffer.raw
             else:
                 connection = self._connect(stack, stop, say)
                 if connection is None:
@@ -76,7 +76,7 @@ class RawPcmSource:
             return stack.enter_context(connection)
         return None
 
-    def _pass_on(self, stream: BinaryIO, push: PushAudio, stop: Event) -> None:
+    def _pass_on(self, stream: RawIOBase, push: PushAudio, stop: Event) -> None:
         whole, rest = 2 * self._format.channels, b""
         while not stop.is_set():
             if not _readable(stream):
@@ -91,7 +91,7 @@ class RawPcmSource:
             push(samples.reshape(-1, self._format.channels), self._format.sample_rate_hz)
 
 
-def _readable(stream: BinaryIO) -> bool:
+def _readable(stream: RawIOBase) -> bool:
     """Whether reading would not wait, looked for at most 0.1 s, so that a silent pipe can be left."""
     try:
         return bool(select.select([stream], [], [], LOOK_S)[0])
