@@ -99,12 +99,8 @@ class AudioFeed:
         start, stop = self._taken, max(self._taken, round(until * self.sample_rate_hz))
         samples = self._samples.read(start, stop)
         self._taken = stop
-        kept = ceil(
-            self._history_columns
-            * Fraction(self._mel_spec.hop_samples, self._mel_spec.sample_rate_hz)
-            * self.sample_rate_hz
-        )
-        self._samples.drop_before(min(stop, self._mel_position) - kept)
+        history = ceil(self._history_columns * self.sample_rate_hz / self._mel_spec.columns_per_second)
+        self._samples.drop_before(min(stop, self._mel_position) - history)
         return start, samples
 
     @property

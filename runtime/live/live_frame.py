@@ -13,12 +13,14 @@ class LiveFrame(OutputFrame):
     """A finished frame, the audio that is heard while it is seen, and how far speech is with it.
 
     Attributes:
+        sample_rate_hz: of ``audio``.
         epoch: the stream's ``epoch`` when the frame was made. Whoever queues frames drops those of an older one: an
             interrupt came in between.
         playback: the utterance that was heard last.
         finished: utterances that were heard to their end with this frame.
     """
 
+    sample_rate_hz: int
     epoch: int
     playback: Playback
     finished: tuple[Playback, ...] = ()

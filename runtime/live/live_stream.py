@@ -193,6 +193,17 @@ class LiveStream:
         return self._ended or self._closed
 
     @property
+    def ending(self) -> bool:
+        """Whether ``end`` or ``close`` was called: nothing may be pushed any more."""
+        return self._ending or self._closed
+
+    @property
+    def queued_audio_ms(self) -> float:
+        """Audio that no frame has carried yet."""
+        with self._lock:
+            return self._waiting_ms()
+
+    @property
     def audio_seconds(self) -> Fraction:
         """Length of all audio so far, with the silence that stood in for it; the default ``pts`` of a pushed frame."""
         with self._lock:
@@ -327,7 +338,7 @@ class LiveStream:
                 interrupts=self._interrupts,
                 audio_s=self._emitted / rate,
                 filled_s=self._filled / rate,
-                queued_audio_ms=1000 * (self._queued_samples + self._session_samples - self._emitted) / rate,
+                queued_audio_ms=self._waiting_ms(),
                 queued_frames=len(self._shots),
                 compute_ms=self._times.percentiles(),
             )
@@ -372,12 +383,15 @@ class LiveStream:
             raise InputError("the stream is closed. Start a new one.")
 
     def _check_audio_queue(self) -> None:
-        waiting_ms = 1000 * (self._queued_samples + self._session_samples - self._emitted) / self._rate_hz()
-        if waiting_ms > self._options.audio_queue_ms:
+        if self._waiting_ms() > self._options.audio_queue_ms:
             raise InputError(
                 f"more than {self._options.audio_queue_ms / 1000:.1f} s of audio wait for frames. Push it as it is "
                 "needed, or raise audio_queue_ms."
             )
+
+    def _waiting_ms(self) -> float:
+        waiting = self._queued_samples + self._session_samples - self._emitted
+        return max(0.0, 1000 * waiting / self._rate_hz())
 
     def _rate_hz(self) -> int:
         return self._format.sample_rate_hz if self._format else DEFAULT_RATE_HZ
@@ -548,7 +562,9 @@ class LiveStream:
                 audio = np.zeros_like(audio)
             self._taken = stop
             self._times.add(frame.stats)
-        return LiveFrame(frame.image, frame.pts, audio, start, frame.stats, frame.source, epoch, playback, finished)
+        rate = self._rate_hz()
+        values = (frame.image, frame.pts, audio, start, frame.stats, frame.source)
+        return LiveFrame(*values, rate, epoch, playback, finished)
 
 
 def _session_options(options: LiveOptions) -> SessionOptions:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
+from threading import Event
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -22,20 +23,21 @@ class Clock(Protocol):
         """Return the stream's time in seconds."""
 
 
-def paced(stream: LiveStream, clock: Clock | None = None) -> Iterator[LiveFrame]:
+def paced(stream: LiveStream, clock: Clock | None = None, stop: Event | None = None) -> Iterator[LiveFrame]:
     """Yield frames when they are due, until the stream has ended or is closed.
 
     Args:
         stream: whose only taker this is.
         clock: when frames are due; None yields them as soon as their audio is there.
+        stop: ends it when it is set.
     """
-    while not stream.ended:
+    while not (stream.ended or (stop is not None and stop.is_set())):
         seen = stream.changes
         frame = stream.next_frame(None if clock is None else clock.now())
         if frame is not None:
             yield frame
         elif not stream.ended:
-            stream.wait(seen, _wait_s(stream, clock))
+            stream.wait(seen, _wait_s(stream, clock) if clock is not None or stop is None else LONGEST_WAIT_S)
 
 
 async def paced_async(
