@@ -249,3 +249,16 @@ def hire() -> Callable[..., Any]:
             await agent.close()
 
     return run
+
+
+@pytest.fixture
+def chromium(tmp_path: Path) -> Callable[..., Any]:
+    """``async with chromium(camera, microphone) as page``: the real browser; skips where there is none."""
+    spec = importlib.util.spec_from_file_location("chromium_driver", Path(__file__).with_name("chromium.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    driver = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(driver)
+    if driver.find_chromium() is None:
+        pytest.skip("no Chromium is installed; `apt-get install chromium` brings one")
+    return lambda camera, microphone, **options: driver.Chromium(tmp_path / "profile", camera, microphone, **options)
