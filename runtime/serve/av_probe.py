@@ -172,7 +172,7 @@ class _Probe:
 
         while True:
             frame = await track.recv()
-            samples = samples_of(frame)[:, 0].astype(np.float32) / 32768
+            samples = samples_of(frame)[:, 0].astype(np.float32) / np.float32(32768)
             loud = first_loud(samples)
             begins = float(frame.pts * frame.time_base) + (loud or 0) / frame.sample_rate
             sent = clock.sent_at(begins) if clock else None

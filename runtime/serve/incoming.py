@@ -119,7 +119,7 @@ def samples_of(frame: AudioFrame) -> NDArray[np.int16] | NDArray[np.float32]:
     planar = frame.format.is_planar
     samples = array.T if planar else array.reshape(-1, channels)
     if samples.dtype == np.int16:
-        return np.ascontiguousarray(samples)
+        return np.ascontiguousarray(samples, np.int16)
     if samples.dtype == np.float32:
-        return np.nan_to_num(samples, posinf=0.0, neginf=0.0)
+        return np.nan_to_num(np.ascontiguousarray(samples, np.float32), posinf=0.0, neginf=0.0)
     raise InputError(f"sound of type {samples.dtype}; allowed are 16-bit and float.")

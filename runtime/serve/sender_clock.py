@@ -19,6 +19,7 @@ _WRAP = 1 << 32
 _SEQUENCES = 1 << 16
 _REMEMBERED_REPORTS = 5
 _MAPPER, _JITTER_BUFFER = "_RTCRtpReceiver__timestamp_mapper", "_RTCRtpReceiver__jitter_buffer"
+_HANDLER = "_handle_rtcp_packet"
 
 
 class SenderClock:
@@ -58,7 +59,7 @@ def attach(receiver: RTCRtpReceiver, clock_hz: int) -> SenderClock | None:
     Returns:
         The track's clock, or None if this aiortc has other insides.
     """
-    mapper, handle = getattr(receiver, _MAPPER, None), getattr(receiver, "_handle_rtcp_packet", None)
+    mapper, handle = getattr(receiver, _MAPPER, None), getattr(receiver, _HANDLER, None)
     if mapper is None or handle is None:
         return None
     clock = SenderClock(mapper, clock_hz)
@@ -69,7 +70,7 @@ def attach(receiver: RTCRtpReceiver, clock_hz: int) -> SenderClock | None:
             clock.report(info.ntp_timestamp, info.rtp_timestamp)
         await handle(packet)
 
-    receiver._handle_rtcp_packet = listen
+    setattr(receiver, _HANDLER, listen)
     return clock
 
 

@@ -68,7 +68,7 @@ class Studio:
         threads: int | None = None,
     ) -> None:
         self.bundle, self.limits = bundle.sharing(), limits
-        self._make_tracker = make_tracker or (lambda: None)
+        self._make_tracker: Callable[[], Tracker | None] = make_tracker or (lambda: None)
         self.metrics = Metrics()
         self.executor = ThreadPoolExecutor(threads or os.cpu_count() or 1, "lipforge-picture")
         self._shelf: dict[str, ShelvedAvatar] = {}
