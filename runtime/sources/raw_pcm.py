@@ -6,7 +6,7 @@ import select
 import socket
 import sys
 from contextlib import ExitStack
-from io import RawIOBase
+from io import FileIO, RawIOBase
 from threading import Event
 
 import numpy as np
@@ -50,7 +50,7 @@ class RawPcmSource:
         """
         with ExitStack() as stack:
             if self._place is None:
-                stream: RawIOBase = sys.stdin.buffer.raw
+                stream: RawIOBase = stack.enter_context(FileIO(sys.stdin.fileno(), closefd=False))
             else:
                 connection = self._connect(stack, stop, say)
                 if connection is None:
