@@ -5,7 +5,7 @@
     stream = LiveStream(bundle, avatar, LiveOptions(sample_rate_hz=24_000, channels=1))
     size = dict(video_width=avatar.info.width, video_height=avatar.info.height, video_fps=float(avatar.info.fps))
     options = AvatarOptions(**size, audio_sample_rate=24_000, audio_channels=1)
-    runner = AvatarRunner(room, audio_recv=receiver, video_gen=LipforgeVideo(stream, 24_000), options=options)
+    runner = AvatarRunner(room, audio_recv=receiver, video_gen=LipforgeVideo(stream), options=options)
 
 Pipecat's video services have the same verbs under other names: an audio frame is pushed, an end of speech flushes, a
 user who starts to speak interrupts, and pictures and sound are pushed on.
@@ -28,11 +28,10 @@ class LipforgeVideo(VideoGenerator):  # type: ignore[misc]
 
     Args:
         stream: with an avatar; its ``sample_rate_hz`` and ``channels`` are those that the runner was told.
-        sample_rate_hz: of the sound that comes out.
     """
 
-    def __init__(self, stream: LiveStream, sample_rate_hz: int) -> None:
-        self._stream, self._rate_hz = stream, sample_rate_hz
+    def __init__(self, stream: LiveStream) -> None:
+        self._stream = stream
         self._spoken = (0, 0.0)
 
     async def push_audio(self, frame: rtc.AudioFrame | AudioSegmentEnd) -> None:
@@ -57,7 +56,7 @@ class LipforgeVideo(VideoGenerator):  # type: ignore[misc]
                 continue  # made before an interrupt
             yield picture_of(frame)
             if self._carries_speech(frame):  # LiveKit takes all sound for speech when it counts how much was heard
-                yield sound_of(frame, self._rate_hz)
+                yield sound_of(frame)
             for _ in frame.finished:
                 yield AudioSegmentEnd()
             self._stream.reuse(frame)
@@ -76,7 +75,7 @@ def picture_of(frame: LiveFrame) -> rtc.VideoFrame:
     return rtc.VideoFrame(width, height, rtc.VideoBufferType.I420, data)
 
 
-def sound_of(frame: LiveFrame, sample_rate_hz: int) -> rtc.AudioFrame:
+def sound_of(frame: LiveFrame) -> rtc.AudioFrame:
     """Return a frame's sound for LiveKit, 16-bit."""
     samples = np.clip(np.rint(frame.audio * 32768), -32768, 32767).astype(np.int16)
-    return rtc.AudioFrame(samples.tobytes(), sample_rate_hz, samples.shape[1], samples.shape[0])
+    return rtc.AudioFrame(samples.tobytes(), frame.sample_rate_hz, samples.shape[1], samples.shape[0])

@@ -73,7 +73,8 @@ class _Wish(NamedTuple):
     default="window",
     show_default=True,
     metavar="WHERE",
-    help="window; virtualcam or virtualcam:DEVICE; rtmp://, udp://, srt:// or tcp:// address; or a video file.",
+    help="window; virtualcam or virtualcam:DEVICE; webrtc or webrtc:PORT for browsers on this machine; "
+    "rtmp://, udp://, srt:// or tcp:// address; or a video file.",
 )
 @click.option(
     "--speaker",
@@ -148,6 +149,7 @@ def _run(wish: _Wish) -> None:
         paced=camera is not None or voice.paced,
         crf=wish.crf,
         bitrate=1000 * wish.bitrate,
+        say=_say,
     )
     sinks = [open_sink(request), *_speakers(wish)]
     stream = LiveStream(bundle, avatar, _options(wish, fps, voice))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from lipforge.kernels.errors import LipforgeError
 from lipforge.runtime.serve.access import Access, Handler, error_response
 from lipforge.runtime.serve.messages import parse_object
 from lipforge.runtime.serve.options import ServeOptions
-from lipforge.runtime.serve.page_files import PAGE_FILES
+from lipforge.runtime.serve.page_files import PAGE_FILES, page_file
 from lipforge.runtime.serve.places import FullError, Places
 from lipforge.runtime.serve.studio import Studio
 from lipforge.runtime.serve.voice_socket import VoiceSocket
@@ -61,8 +60,7 @@ class Server:
     async def _page(self, request: web.Request) -> web.Response:
         from aiohttp import web
 
-        name, content_type = PAGE_FILES[request.path]
-        text = (files("lipforge.runtime.serve") / "page" / name).read_text(encoding="utf-8")
+        text, content_type = page_file(request.path)
         return web.Response(text=text, content_type=content_type)
 
     async def _health(self, request: web.Request) -> web.Response:

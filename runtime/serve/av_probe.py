@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
 
 WARM_UP_S = 3.0
 """Not counted: clocks and jitter buffers find their place."""
+
+
+CONNECT_S = 60.0
+"""The first frame has come by then, even on a machine that does a lot else."""
+
+SLOPE_WINDOWS = 30
+"""Of a slope's values the medians of so many stretches of time count: a stumble of the machine is no drift."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +102,7 @@ async def probe_av(studio: Studio, seconds: float) -> AvReport:
     peers = Peers(studio, Places(1, studio.metrics))
     client = await _connected(peers, probe, (flashes, BeepTrack(watch)))
     try:
+        await asyncio.wait_for(probe.seen.wait(), CONNECT_S)
         await asyncio.sleep(WARM_UP_S)
         probe.begin(loop.time())
         await asyncio.sleep(seconds)
@@ -137,6 +147,7 @@ class _Probe:
         from lipforge.runtime.serve.flash_beep import Onsets
 
         self._flash, self._beep = Onsets(), Onsets()
+        self.seen = asyncio.Event()
         self._count_before = 0
 
     def begin(self, now: float) -> None:
@@ -159,6 +170,7 @@ class _Probe:
         while True:
             frame = await track.recv()
             now = asyncio.get_running_loop().time()
+            self.seen.set()
             luma = planes_of(frame)[0]
             made = self.flashes.made.get(read_number(luma))
             if self.begun is not None and made is not None and made >= self.begun:
@@ -181,8 +193,6 @@ class _Probe:
 
     def report(self, seconds: float) -> AvReport:
         """Return what was found since ``begin``."""
-        from lipforge.runtime.serve.flash_beep import FPS
-
         pairs = _paired(self._flash.times, self._beep.times)
         offsets = np.array([1000 * (beep - flash) for flash, beep in pairs]) if pairs else np.full(1, np.nan)
         latencies = np.array([latency for _, latency in self.latencies] or [np.nan])
@@ -195,7 +205,7 @@ class _Probe:
             offset_drift_ms_per_min=_slope([flash for flash, _ in pairs], offsets),
             latency_drift_ms_per_min=_slope([time for time, _ in self.latencies], latencies),
             frames=len(self.latencies),
-            lost=max(0, sent - len(self.latencies) - round(latencies[-1] / 1000 * FPS)),
+            lost=max(0, sent - len(self.latencies) - _on_their_way(self.latencies)),
         )
 
 
@@ -210,11 +220,21 @@ def _quantiles(values: Any, shares: tuple[float, float, float]) -> tuple[float, 
     return first, second, third
 
 
+def _on_their_way(latencies: list[tuple[float, float]]) -> int:
+    from lipforge.runtime.serve.flash_beep import FPS
+
+    return ceil(latencies[-1][1] / 1000 * FPS) if latencies else 0
+
+
 def _slope(times: list[float], values: Any) -> float:
-    """Return the slope of values in ms over times in s, in ms a minute."""
+    """Return the slope of values in ms over times in s, in ms a minute: the median of those between medians."""
     if len(times) < 3:
         return float("nan")
-    return float(60 * np.polyfit(np.array(times) - times[0], values, 1)[0])
+    number = ((np.array(times) - times[0]) / (times[-1] - times[0] + 1e-9) * SLOPE_WINDOWS).astype(int)
+    windows = [number == index for index in np.unique(number)]
+    middles = [(float(np.median(np.array(times)[window])), float(np.median(values[window]))) for window in windows]
+    slopes = [(y2 - y1) / (x2 - x1) for (x1, y1), (x2, y2) in combinations(middles, 2) if x2 > x1]
+    return 60 * float(np.median(slopes)) if slopes else float("nan")
 
 
 class _NoFace:

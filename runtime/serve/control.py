@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from lipforge.kernels.errors import InputError
-from lipforge.runtime.serve.live_session import LiveSession
+from lipforge.runtime.serve.live_session import ShownSession
 from lipforge.runtime.serve.messages import parse_message
 from lipforge.runtime.serve.rate import Rate
 
@@ -27,21 +27,21 @@ class Control:
         session: what it is about.
     """
 
-    def __init__(self, channel: RTCDataChannel, session: LiveSession) -> None:
+    def __init__(self, channel: RTCDataChannel, session: ShownSession) -> None:
         self._channel, self._session = channel, session
         self._rate = Rate(MESSAGES_PER_S, 2 * MESSAGES_PER_S)
         channel.on("message", self._told)
 
     async def report(self) -> None:
-        """Send figures until the session ends, then why it ended."""
+        """Send figures until the session ends, then that it ended, or why."""
         while not self._session.closed.is_set():
             self._send(self._session.stats())
             try:
                 await asyncio.wait_for(self._session.closed.wait(), STATS_PERIOD_S)
             except asyncio.TimeoutError:
                 continue
-        if self._session.failure:
-            self._send({"type": "error", "message": self._session.failure})
+        failure = self._session.failure
+        self._send({"type": "error", "message": failure} if failure else {"type": "ended"})
 
     def _told(self, data: str | bytes) -> None:
         if not self._rate.allow():
@@ -52,9 +52,9 @@ class Control:
                 playback = self._session.interrupt()
                 self._send({"type": "interrupted", "position": round(playback.played_s, 3)})
             else:
-                self._session.stream.flush()
+                self._session.flush()
         except InputError as error:
-            self._session.metrics.count("bad_messages")
+            self._session.misunderstood()
             self._send({"type": "refused", "message": str(error)})
 
     def _send(self, message: dict[str, object]) -> None:

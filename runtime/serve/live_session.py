@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Protocol
 
 from lipforge.kernels.errors import LipforgeError
 from lipforge.runtime.live import LiveFrame, LiveStream, Playback, paced_async
@@ -17,6 +18,37 @@ from lipforge.runtime.serve.metrics import Metrics
 from lipforge.runtime.serve.playout import Heard, Playout, PlayoutOverflowError, Shown
 
 Listener = Callable[[LiveFrame], None]
+
+
+class ShownSession(Protocol):
+    """What a browser's connection needs of the session whose frames it gets."""
+
+    id: str
+    kind: str
+    playout: Playout
+    closed: asyncio.Event
+    failure: str | None
+
+    def interrupt(self) -> Playback:
+        """Drop the voice that was not sent yet."""
+
+    def flush(self) -> None:
+        """Say that an utterance is complete."""
+
+    def misunderstood(self) -> None:
+        """Count a message that made no sense."""
+
+    def frame_sent(self, frame: Shown, late_s: float) -> None:
+        """Count a frame that leaves now, so much later than it was due."""
+
+    def frame_encoded(self, frame: Shown) -> None:
+        """Take a frame back that nobody needs any more."""
+
+    def stats(self) -> dict[str, object]:
+        """Return the figures for the client."""
+
+    async def close(self) -> None:
+        """End it. Twice does no harm."""
 
 
 @dataclass
@@ -30,6 +62,27 @@ class Figures:
     delay_ms: float = 0.0
     first_audio_at: float | None = None
     dropped_before: int = 0
+
+    def told(self, playout: Playout, dropped: int, compute_ms: tuple[float, ...]) -> dict[str, object]:
+        """Return the message that a page shows.
+
+        Args:
+            playout: on its way to the client.
+            dropped: frames that did not even come there.
+            compute_ms: p50, p95 and p99 of computing a frame.
+        """
+        return {
+            "type": "stats",
+            "frames": self.frames,
+            "driven": self.driven,
+            "dropped": dropped + playout.dropped,
+            "delay_ms": round(self.delay_ms, 1),
+            "compute_ms": [round(value, 2) for value in compute_ms],
+            "av_offset_ms": round(1000 * (playout.sound_late_s - playout.frame_late_s), 2),
+            "width": self.size[0],
+            "height": self.size[1],
+            "face": self.face,
+        }
 
 
 @dataclass
@@ -87,22 +140,22 @@ class LiveSession:
         self.metrics.queue_ms.add(self.figures.delay_ms)
         self.metrics.av_offset_ms.add(1000 * (self.playout.sound_late_s - late_s))
 
+    def flush(self) -> None:
+        """Say that an utterance is complete."""
+        self.stream.flush()
+
+    def misunderstood(self) -> None:
+        """Count a message that made no sense."""
+        self.metrics.count("bad_messages")
+
+    def frame_encoded(self, frame: Shown) -> None:
+        """Take a frame back that nobody needs any more."""
+        self.stream.reuse(frame.source)
+
     def stats(self) -> dict[str, object]:
         """Return the figures for the client."""
         engine = self.stream.stats()
-        figures = self.figures
-        return {
-            "type": "stats",
-            "frames": figures.frames,
-            "driven": figures.driven,
-            "dropped": engine.dropped_frames + self.playout.dropped,
-            "delay_ms": round(figures.delay_ms, 1),
-            "compute_ms": [round(value, 2) for value in engine.compute_ms],
-            "av_offset_ms": round(1000 * (self.playout.sound_late_s - self.playout.frame_late_s), 2),
-            "width": figures.size[0],
-            "height": figures.size[1],
-            "face": figures.face,
-        }
+        return self.figures.told(self.playout, engine.dropped_frames, engine.compute_ms)
 
     async def close(self) -> None:
         """End the stream and whoever waits for its frames. Twice does no harm."""

@@ -15,6 +15,8 @@ from lipforge.kernels.errors import InputError
 from lipforge.runtime.serve.schedule import Schedule
 
 if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
     from lipforge.runtime.live import LiveFrame
     from lipforge.runtime.picture import Pixels
 
@@ -33,11 +35,13 @@ class Shown:
         pts: seconds since the first sample from which on it is seen.
         image: its pixels.
         source: the engine's frame.
+        copy: of its pixels, for an encoder, if the engine's own are used for something else meanwhile.
     """
 
     pts: float
     image: Pixels
     source: LiveFrame
+    copy: VideoFrame | None = None
 
 
 @dataclass(frozen=True)

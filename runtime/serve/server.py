@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from errno import EADDRINUSE, EADDRNOTAVAIL
+from typing import TYPE_CHECKING
 
 from lipforge.kernels.errors import BackendError, ConfigError
 from lipforge.runtime.packages import require
 from lipforge.runtime.serve.options import ServeOptions
 from lipforge.runtime.serve.studio import Studio
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 SHUTDOWN_S = 5.0
 
@@ -41,26 +45,39 @@ async def serve(
         BackendError: the address cannot be bound.
         ConfigError: the certificate cannot be used.
     """
-    from aiohttp import web
-
     from lipforge.runtime.serve.app import Server
 
     studio = make_studio()
-    runner = web.AppRunner(Server(options, studio).application(), access_log=None, shutdown_timeout=SHUTDOWN_S)
     try:
-        await runner.setup()
-        site = web.TCPSite(runner, options.host, options.port, ssl_context=_tls(options), shutdown_timeout=SHUTDOWN_S)
-        await _bind(site, options)
-        on_ready(_address(options, runner))
-        await _until_stopped()
+        async with listening(options, Server(options, studio).application()) as address:
+            on_ready(address)
+            await _until_stopped()
     finally:
-        await runner.cleanup()
         studio.close()
 
 
-async def _bind(site: object, options: ServeOptions) -> None:
+@asynccontextmanager
+async def listening(options: ServeOptions, application: web.Application) -> AsyncIterator[str]:
+    """Let clients come as long as the context lasts; it gives the page's address.
+
+    Raises:
+        BackendError: the address cannot be bound.
+        ConfigError: the certificate cannot be used.
+    """
+    from aiohttp import web
+
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_S)
     try:
-        await site.start()  # type: ignore[attr-defined]
+        await runner.setup()
+        await _bind(web.TCPSite(runner, options.host, options.port, ssl_context=_tls(options)), options)
+        yield _address(options, runner)
+    finally:
+        await runner.cleanup()
+
+
+async def _bind(site: web.TCPSite, options: ServeOptions) -> None:
+    try:
+        await site.start()
     except OSError as error:
         if error.errno == EADDRINUSE:
             raise BackendError(
@@ -92,7 +109,7 @@ def _tls(options: ServeOptions) -> ssl.SSLContext | None:
     return context
 
 
-def _address(options: ServeOptions, runner: object) -> str:
-    port = runner.addresses[0][1]  # type: ignore[attr-defined]
+def _address(options: ServeOptions, runner: web.AppRunner) -> str:
+    port = runner.addresses[0][1]
     host = "localhost" if options.host in ("127.0.0.1", "::1", "localhost") else options.host
     return f"{options.scheme}://{f'[{host}]' if ':' in host else host}:{port}/"

@@ -9,7 +9,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av.audio.frame import AudioFrame
 
-from lipforge.runtime.serve.live_session import LiveSession
+from lipforge.runtime.serve.live_session import ShownSession
 from lipforge.runtime.serve.opus import OPUS_DELAY_S, OPUS_HZ, OpusPieces
 from lipforge.runtime.serve.playout import Shown
 from lipforge.runtime.serve.video_frames import encodable
@@ -26,7 +26,7 @@ class SyncedVideo(MediaStreamTrack):
 
     kind = "video"
 
-    def __init__(self, session: LiveSession) -> None:
+    def __init__(self, session: ShownSession) -> None:
         super().__init__()
         self._session = session
         self._sent: Shown | None = None
@@ -34,7 +34,7 @@ class SyncedVideo(MediaStreamTrack):
     async def recv(self) -> VideoFrame:
         """Return the next frame as yuv420p; asking for it means that the last one is encoded."""
         if self._sent is not None:
-            self._session.stream.reuse(self._sent.source)
+            self._session.frame_encoded(self._sent)
             self._sent = None
         playout = self._session.playout
         shown = await playout.next_frame()
@@ -54,7 +54,7 @@ class SyncedAudio(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, session: LiveSession) -> None:
+    def __init__(self, session: ShownSession) -> None:
         super().__init__()
         self._playout = session.playout
         self._pieces = OpusPieces()

@@ -8,6 +8,7 @@ import numpy as np
 
 from lipforge.kernels.yuv import I420Frame, Nv12Frame, YuvSpec
 from lipforge.runtime.media.frame_pool import PIXEL_FORMAT, PooledFrame, planes_of
+from lipforge.runtime.picture import Pixels
 from lipforge.runtime.serve.playout import Shown
 
 if TYPE_CHECKING:
@@ -27,16 +28,18 @@ def writable_frame(frame: VideoFrame) -> PooledFrame:
 
 def encodable(shown: Shown) -> VideoFrame:
     """Return a finished frame for an encoder: the very memory where the engine's planes stand in a frame's."""
+    if shown.copy is not None:
+        return shown.copy
     source = shown.source.source
     if isinstance(source, PooledFrame) and source.planes is shown.image:
         return source.encodable
-    return _copied(shown)
+    return copied(shown.image)
 
 
-def _copied(shown: Shown) -> VideoFrame:
+def copied(image: Pixels) -> VideoFrame:
+    """Return a copy of pixels of any form as yuv420p."""
     from av.video.frame import VideoFrame
 
-    image = shown.image
     if isinstance(image, np.ndarray):
         return VideoFrame.from_ndarray(image, format="bgr24").reformat(format=PIXEL_FORMAT)
     if isinstance(image, Nv12Frame):

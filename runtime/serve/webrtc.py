@@ -6,7 +6,7 @@ No STUN or TURN server is asked: the machines reach each other directly, on loop
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from lipforge.kernels.errors import InputError
 from lipforge.runtime.live import LiveOptions
 from lipforge.runtime.serve.control import Control
 from lipforge.runtime.serve.incoming import Incoming
-from lipforge.runtime.serve.live_session import LiveSession
+from lipforge.runtime.serve.live_session import LiveSession, ShownSession
 from lipforge.runtime.serve.messages import field, one_of, text_up_to
 from lipforge.runtime.serve.places import Place, Places
 from lipforge.runtime.serve.sender_clock import attach, shorten_audio_buffer
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 CONNECT_S = 20.0
 """A browser that has not connected by then never will."""
+
+FAREWELL_S = 0.3
+"""For the last word to reach the page."""
 
 AUDIO_HZ = 48_000
 
@@ -60,11 +63,12 @@ class Peers:
         source = field(message, "source", one_of("camera", "avatar", "agent"), "camera, avatar and agent")
         if source == "agent":
             return await self._look_at(message, sdp)
-        _check_offer(sdp)
+        check_offer(sdp)
         place = self._places.take()
         try:
             place.session = await self._open(source, message)
-            return await self._connect(Peer(place.session, self._studio.limits.frame_pixels, place), sdp)
+            incoming = Incoming(place.session, self._studio.limits.frame_pixels)
+            return await self._connect(Peer(place.session, incoming, place), sdp)
         except BaseException:
             if place.session is not None:
                 await place.session.close()
@@ -88,7 +92,7 @@ class Peers:
         if session is None or session.kind != "agent":
             raise InputError("there is no such session of an agent.")
         session.playout.require_free()
-        return await self._connect(Peer(session, self._studio.limits.frame_pixels, None), sdp)
+        return await self._connect(Peer(session), sdp)
 
     async def _connect(self, peer: Peer, sdp: str) -> dict[str, str]:
         self._peers.add(peer)
@@ -105,15 +109,21 @@ class Peer:
 
     Args:
         session: whose frames it gets.
-        most_pixels: of a picture that is taken in.
+        incoming: takes in what the browser sends; None leaves that unused.
         place: freed, and its session closed, at the end; None if the session is another one's.
+        on_connected: called when the browser is there.
     """
 
-    def __init__(self, session: LiveSession, most_pixels: int, place: Place | None) -> None:
+    def __init__(
+        self,
+        session: ShownSession,
+        incoming: Incoming | None = None,
+        place: Place | None = None,
+        on_connected: Callable[[], None] = lambda: None,
+    ) -> None:
         from aiortc import RTCConfiguration, RTCPeerConnection
 
-        self._session, self._place = session, place
-        self._incoming = Incoming(session, most_pixels) if place is not None else None
+        self._session, self._incoming, self._place, self._on_connected = session, incoming, place, on_connected
         self._connection: RTCPeerConnection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._connection.on("track", self._on_track)
         self._connection.on("datachannel", self._on_channel)
@@ -121,9 +131,9 @@ class Peer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closers: set[asyncio.Task[None]] = set()  # a connection's own tasks end before it is closed, these do not
         self._closing: asyncio.Task[None] | None = None
-        self._on_closed: list[Any] = []
+        self._on_closed: list[Callable[[], object]] = []
 
-    def when_closed(self, call: Any) -> None:
+    def when_closed(self, call: Callable[[], object]) -> None:
         """Have ``call`` called once the connection is closed."""
         self._on_closed.append(call)
 
@@ -201,6 +211,8 @@ class Peer:
             self._start(Control(channel, self._session).report())
 
     def _on_state(self) -> None:
+        if self._connection.connectionState == "connected":
+            self._on_connected()
         if self._connection.connectionState in ("failed", "closed"):
             self._start(self.close(), own=False)
 
@@ -211,7 +223,7 @@ class Peer:
             await asyncio.wait_for(session.closed.wait(), CONNECT_S)
         if self._connection.connectionState == "connected":
             await session.closed.wait()
-            await asyncio.sleep(0.2)  # so that the reason reaches the page
+            await asyncio.sleep(FAREWELL_S)
         self._start(self.close(), own=False)
 
     def _start(self, work: Coroutine[Any, Any, None], *, own: bool = True) -> None:
@@ -221,8 +233,12 @@ class Peer:
         task.add_done_callback(tasks.discard)
 
 
-def _check_offer(sdp: str) -> None:
-    """Refuse what is no offer before a stream is made for it."""
+def check_offer(sdp: str) -> None:
+    """Check an offer before a stream is made for it.
+
+    Raises:
+        InputError: it is none, or has not one video and at most one audio.
+    """
     from aiortc.sdp import SessionDescription
 
     try:

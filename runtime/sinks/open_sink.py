@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,7 +23,7 @@ class OutputRequest:
     """Where frames shall go.
 
     Attributes:
-        output: ``window``, ``virtualcam``, ``virtualcam:DEVICE``, an address, or a file.
+        output: ``window``, ``virtualcam``, ``virtualcam:DEVICE``, ``webrtc``, ``webrtc:PORT``, an address, or a file.
         fps: frames a second.
         info: of an avatar's pictures; None for a camera's.
         inputs: files that must not be overwritten.
@@ -30,6 +31,7 @@ class OutputRequest:
         paced: whether frames come as time goes by whatever the output.
         crf: H.264 quality of a file.
         bitrate: of the picture sent to an address, in bits a second.
+        say: told where a browser finds the stream.
     """
 
     output: str
@@ -40,6 +42,7 @@ class OutputRequest:
     paced: bool = False
     crf: int = 17
     bitrate: int = 2_500_000
+    say: Callable[[str], None] = lambda _: None
 
 
 def open_sink(request: OutputRequest) -> Sink:
@@ -56,8 +59,12 @@ def open_sink(request: OutputRequest) -> Sink:
         return WindowSink()
     if output.partition(":")[0] == VIRTUAL_CAMERA:
         return VirtualCameraSink(request.fps, output.partition(":")[2] or None)
-    if output == WEBRTC:
-        raise InputError("--output webrtc: a browser is served by a server of its own: lipforge serve.")
+    if output.partition(":")[0] == WEBRTC:
+        from lipforge.runtime.sinks.browser import BrowserSink, browser_port
+
+        browser = BrowserSink(browser_port(output), request.say)
+        browser.wait_for_viewer()
+        return browser
     if is_address(output):
         return NetworkStreamSink(output, request.fps, request.info, request.bitrate)
     if "://" in output:

@@ -6,6 +6,7 @@ import { Stream } from "./stream.js";
 
 const $ = (id) => document.getElementById(id);
 const figures = new Figures();
+const watching = document.body.dataset.mode === "watch";
 let stream = null;
 
 const chosen = (name) => document.querySelector(`input[name=${name}]:checked`).value;
@@ -30,6 +31,7 @@ function showChoices() {
 function showRunning(running) {
   $("start").textContent = running ? "Stop" : "Start";
   $("interrupt").disabled = !running;
+  $("interrupt").hidden = watching;
   $("hint").hidden = running;
   for (const field of document.querySelectorAll("fieldset")) field.disabled = running;
 }
@@ -72,7 +74,7 @@ async function start() {
   setState("busy", "Connecting");
   showRunning(true);
   stream = new Stream({ onTrack: play, onStats: (found) => figures.update(found), onEnd: stop });
-  const choice = {
+  const choice = watching ? { face: "watch" } : {
     face: chosen("face"), voice: chosen("voice"), camera: $("camera").value, microphone: $("microphone").value,
     avatar: $("avatar").value, file: $("voice-file").files[0],
   };
@@ -82,6 +84,7 @@ async function start() {
   });
   if (!opened) return stop($("problem").textContent);
   if (!stream || stream.closed) return;
+  if (watching) return;
   $("own").hidden = choice.face !== "camera";
   $("own").srcObject = choice.face === "camera" ? new MediaStream(stream.input.getVideoTracks()) : null;
   listDevices();
@@ -147,5 +150,9 @@ addEventListener("pagehide", () => stream?.close());
 
 showChoices();
 showRunning(false);
-listDevices();
-guarded(listAvatars);
+if (watching) {
+  $("hint").textContent = "Press Start to watch.";
+} else {
+  listDevices();
+  guarded(listAvatars);
+}

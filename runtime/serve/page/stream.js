@@ -10,10 +10,10 @@ export class Stream {
   }
 
   async open(choice) {
-    const input = new MediaStream();
+    const input = (this.input = new MediaStream());
+    if (choice.face === "watch") return this.#connect(choice);
     if (choice.face === "camera") input.addTrack(await this.#camera(choice.camera));
     input.addTrack(choice.voice === "file" ? await this.#soundFile(choice.file) : await this.#microphone(choice.microphone));
-    this.input = input;
     await this.#connect(choice);
   }
 
@@ -76,7 +76,8 @@ export class Stream {
     this.channel = peer.createDataChannel("control");
     this.channel.onmessage = ({ data }) => this.#told(JSON.parse(data));
     this.input.getTracks().forEach((track) => peer.addTrack(track, this.input));
-    if (choice.face === "avatar") peer.addTransceiver("video", { direction: "recvonly" });
+    if (choice.face !== "camera") peer.addTransceiver("video", { direction: "recvonly" });
+    if (choice.face === "watch") peer.addTransceiver("audio", { direction: "recvonly" });
     await peer.setLocalDescription(await peer.createOffer());
     await gathered(peer);
     const { face, avatar } = choice;
@@ -94,6 +95,7 @@ export class Stream {
   #told(message) {
     if (message.type === "stats") this.serverStats = message;
     if (message.type === "error") this.#end(message.message);
+    if (message.type === "ended") this.#end(null);
   }
 
   #end(problem) {

@@ -122,7 +122,7 @@ def test_the_example_speaks_tells_the_end_and_can_be_interrupted(
 
     async def body() -> Runner:
         with LiveStream(bundle, avatar, LiveOptions(sample_rate_hz=RATE_HZ, channels=1)) as stream:
-            runner = Runner(example.LipforgeVideo(stream, RATE_HZ))
+            runner = Runner(example.LipforgeVideo(stream))
             forwarding = asyncio.ensure_future(runner.forward())
             for frame in [*speech(0.6), AudioSegmentEnd()]:
                 await runner.generator.push_audio(frame)

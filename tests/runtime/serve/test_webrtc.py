@@ -103,23 +103,20 @@ def test_places_are_counted_refused_and_given_back(
 
 
 def test_a_client_that_vanishes_leaves_others_alone_and_frees_its_place(
-    serving: Any, connect: Any, run_async: Any, monkeypatch: pytest.MonkeyPatch
+    serving: Any, connect: Any, hire: Any, run_async: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.3)  # RFC 7675 says 5 s
     monkeypatch.setattr(aioice.ice, "CONSENT_FAILURES", 6)
 
     async def body() -> None:
-        async with serving() as running:
-            stays = await connect(running, *tracks(), source="camera")
+        async with serving() as running, hire(running, sample_rate=16_000) as stays:
             goes = await connect(running, *tracks(), source="camera")
-            await goes.until(lambda: goes.frames and stays.frames)
+            await goes.until(lambda: goes.frames)
             goes.vanish()
             await stays.until(lambda: len(running.server.places._taken) == 1)
             before = len(stays.frames)
             await stays.until(lambda: len(stays.frames) > before + 10)
-            await stays.close()
             await goes.close()
-            await running.emptied()
 
     run_async(body())
 
