@@ -55,12 +55,13 @@ class FlashTrack(MediaStreamTrack):
 
     def __init__(self, watch: Stopwatch) -> None:
         super().__init__()
-        self._watch, self.count = watch, 0
+        self._watch, self._next, self.count = watch, 0, 0
         self.made: dict[int, float] = {}
 
     async def recv(self) -> Frame:
-        """Return the next frame when it is time."""
-        index = self.count
+        """Return the next frame when it is time; as a camera does, leave those out whose time is over."""
+        index = max(self._next, int((self._watch.clock() - self._watch.start) * FPS) - 1)
+        self._next = index + 1
         self.count += 1
         await self._watch.until(index / FPS + PACKET_SAMPLES / AUDIO_HZ)  # as late as the sound, see BeepTrack
         frame = VideoFrame(WIDTH, HEIGHT, PIXEL_FORMAT)
