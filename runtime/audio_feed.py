@@ -15,6 +15,7 @@ from lipforge.runtime.column_ring import ColumnRing
 from lipforge.runtime.frame_window import FrameWindow
 from lipforge.runtime.mono_resampler import MonoResampler
 from lipforge.runtime.sample_queue import SampleQueue, Samples, as_samples
+from lipforge.runtime.speech_gate import loudest_dbfs
 
 BLOCK_SECONDS = Fraction(1, 50)
 """Audio that is turned into mel columns in one step."""
@@ -32,6 +33,7 @@ class AudioFeed:
         self._mel = MelStream(mel)
         self._columns = ColumnRing(mel.n_mels, _ring_columns(mel, window), -mel.max_abs)
         self._samples = SampleQueue()
+        self._history_columns = _history_columns(mel, window)
         self._resampler: MonoResampler | None = None
         self._mel_position = 0
         self._taken = 0
@@ -97,8 +99,47 @@ class AudioFeed:
         start, stop = self._taken, max(self._taken, round(until * self.sample_rate_hz))
         samples = self._samples.read(start, stop)
         self._taken = stop
-        self._samples.drop_before(min(stop, self._mel_position))
+        history = ceil(self._history_columns * self.sample_rate_hz / self._mel_spec.columns_per_second)
+        self._samples.drop_before(min(stop, self._mel_position) - history)
         return start, samples
+
+    @property
+    def channels(self) -> int:
+        """Channels of the audio; 1 before the first."""
+        return self._samples.channels
+
+    def level_dbfs(self, start: Fraction, stop: Fraction) -> float:
+        """Return how loud the loudest 20 ms between two times are, in dB below full scale; see ``loudest_dbfs``."""
+        if not self.sample_rate_hz:
+            return float("-inf")
+        first, last = round(start * self.sample_rate_hz), round(stop * self.sample_rate_hz)
+        return loudest_dbfs(self._samples.read(max(0, first), last), self.sample_rate_hz)
+
+    def cut(self, number: int) -> None:
+        """Forget all audio from sample ``number`` on, as if it had never been pushed.
+
+        What frames have taken beyond it counts as silence; the next audio follows on that.
+
+        Args:
+            number: of a sample that no frame but the last one has taken.
+        """
+        if self._resampler is None:
+            return
+        self._samples.cut(number)
+        if self._samples.stop < self._taken:
+            self._samples.append(np.zeros((self._taken - self._samples.stop, self._samples.channels), np.float32))
+        self._restart_mel()
+
+    def _restart_mel(self) -> None:
+        """Start the mel anew, early enough that every window from the next frame on is as if it had never ended."""
+        rate, spec = self.sample_rate_hz, self._mel_spec
+        time = Fraction(self._taken, rate)
+        column = max(0, self._frame_window.first_column(time, spec) - _settling_columns(spec))
+        self._mel_position = round(Fraction(column * spec.hop_samples, spec.sample_rate_hz) * rate)
+        self._mel.reset()
+        self._resampler = MonoResampler(rate, spec.sample_rate_hz)
+        self._columns.restart(column)
+        self._mel_flushed = False
 
     def _advance_to(self, column: int) -> bool:
         while self._columns.stop <= column and not self._mel_flushed:
@@ -136,6 +177,16 @@ class AudioFeed:
                 f"audio of {sample_rate_hz} Hz and {samples.shape[1]} channels was pushed into a session that began "
                 f"with {self.sample_rate_hz} Hz and {channels}. Resample it, or start a new session."
             )
+
+
+def _settling_columns(mel: MelSpec) -> int:
+    """Columns at the start of a mel that its padding, or its resampler's, can reach."""
+    return ceil(mel.n_fft / 2 / mel.hop_samples) + 2
+
+
+def _history_columns(mel: MelSpec, window: FrameWindow) -> int:
+    """Columns before a frame's time whose samples are kept, so that the mel can be started anew."""
+    return max(0, -window.first_column(Fraction(0), mel)) + 1 + _settling_columns(mel)
 
 
 def _ring_columns(mel: MelSpec, window: FrameWindow) -> int:

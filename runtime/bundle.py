@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -32,6 +32,7 @@ class Bundle:
     manifest: Manifest
     paths: dict[str, Path]
     choice: Choice = field(default_factory=Choice)
+    _shared: dict[tuple[str, int], Engine] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(cls, path_or_name: str | Path = DEFAULT_BUNDLE, backend: str = AUTO) -> Bundle:
@@ -53,6 +54,14 @@ class Bundle:
         paths = {name: graph.locate(folder) for name, graph in manifest.graphs.items()}
         return cls(folder, manifest, paths, choose_backend(backend, folder, manifest))
 
+    def sharing(self) -> Bundle:
+        """Return this bundle such that its graphs are loaded once, however many streams use it.
+
+        onnxruntime runs one loaded graph in several threads at once. An OM's buffers are its engine's own, so streams
+        on an NPU still load one each.
+        """
+        return self if self.choice.backend == ACL else replace(self, _shared={})
+
     def graph(self, name: str) -> GraphEntry:
         """Return the manifest's entry of a graph.
 
@@ -71,6 +80,13 @@ class Bundle:
             BackendError: the backend cannot load it.
             InputError: the bundle has no OM of it although the NPU was chosen.
         """
+        if self._shared is None:
+            return self._load_engine(name, threads)
+        if (name, threads) not in self._shared:
+            self._shared[name, threads] = self._load_engine(name, threads)
+        return self._shared[name, threads]
+
+    def _load_engine(self, name: str, threads: int) -> Engine:
         entry = self.graph(name)
         if self.choice.backend == ACL:
             conversion = Conversion.read(self.folder)

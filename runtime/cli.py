@@ -30,6 +30,10 @@ COMMANDS = {
     "models": Entry("lipforge.runtime.commands.models:models", "Fetch and list the models that lipforge builds on."),
     "kernels": Entry("lipforge.runtime.commands.kernels:kernels", "Compile the kernels before they are needed."),
     "sync": Entry("lipforge.runtime.commands.sync:sync", "Make the mouth of a video or picture follow a voice."),
+    "live": Entry("lipforge.runtime.commands.live:live", "Lip-sync a camera or an avatar to a voice as it is spoken."),
+    "serve": Entry(
+        "lipforge.runtime.commands.serve:serve", "Live lip-sync for browsers (WebRTC) and voice agents (WebSocket)."
+    ),
     "preprocess": Entry("lipforge.preprocess.cli:preprocess", "Make training data."),
     "train": Entry("lipforge.train.cli:train", "Train a network from training data."),
     "export": Entry("lipforge.export.cli:export", "Turn checkpoints into a verified bundle for the runtime."),

@@ -28,6 +28,11 @@ class ColumnRing:
         self._buffer[:, np.arange(first, first + newest.shape[1]) % capacity] = newest
         self.stop += columns.shape[1]
 
+    def restart(self, number: int) -> None:
+        """Forget all columns: the next one appended is column ``number``."""
+        self._buffer[:] = self._silence
+        self.stop = number
+
     def read(self, first: int, out: NDArray[np.float32]) -> None:
         """Copy the columns from ``first`` on into ``out``; silence before column 0 and after the last one."""
         numbers = np.arange(first, first + out.shape[1])

@@ -49,12 +49,13 @@ class Generator(Protocol):
             face: the face found in it.
         """
 
-    def render(self, window: NDArray[np.float32], out: Picture) -> None:
+    def render(self, window: NDArray[np.float32], out: Picture, strength: float = 1.0) -> None:
         """Move the lips of the prepared frame.
 
         Args:
             window: float32 (n_mels, columns): the mel columns around the frame's time.
             out: holds the prepared frame; changed in place, only near the face.
+            strength: how far, from 0 (the frame's own mouth) to 1 (what the audio says).
         """
 
     def reset(self) -> None:

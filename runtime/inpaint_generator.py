@@ -54,6 +54,7 @@ class InpaintGenerator:
             {"mel": self._mel, "face": self._cropped, "reference": self._cropped, "image": self._drawn}
         )
         self._mask = mouth_mask(size, CROP_FADE if box is None else BOX_FADE)
+        self._faded_mask = np.empty_like(self._mask)
         self._scratch, self._crop_scratch = PasteScratch(), CropScratch()
         self.reset()
 
@@ -83,12 +84,13 @@ class InpaintGenerator:
         self._transform = self._cut_out(picture, face)
         self._times = RenderTimes(prepare_ms=1000 * (perf_counter() - start))
 
-    def render(self, window: NDArray[np.float32], out: Picture) -> None:
+    def render(self, window: NDArray[np.float32], out: Picture, strength: float = 1.0) -> None:
         """Draw the mouth that the audio says into the prepared frame.
 
         Args:
             window: float32 (n_mels, columns), the frame's mel columns.
             out: holds the prepared frame; changed in place inside the face box.
+            strength: how much of the drawn mouth is seen, in [0, 1].
 
         Raises:
             ConfigError: no frame was prepared.
@@ -99,7 +101,10 @@ class InpaintGenerator:
         self._mel[0] = window
         self._net()
         drawn = perf_counter()
-        out.paste(self._scratch, self._transform, self._drawn[0], self._mask)
+        mask = self._mask
+        if strength < 1.0:
+            mask = np.multiply(self._mask, np.float32(strength), out=self._faded_mask)
+        out.paste(self._scratch, self._transform, self._drawn[0], mask)
         self._times = RenderTimes(
             prepare_ms=self._times.prepare_ms,
             net_ms=1000 * (drawn - start),

@@ -18,6 +18,7 @@ class FrameStats:
     Attributes:
         face: whether a face was found.
         driven: whether the lips were moved; if not, the picture is the one that was pushed, untouched.
+        strength: how far, from 0 (not driven) to 1 (all that the audio says); between them while lips fade in or out.
         track_ms: finding the face.
         prepare_ms: cropping and drawing the lips.
         net_ms: the networks.
@@ -32,6 +33,7 @@ class FrameStats:
     net_ms: float = 0.0
     composite_ms: float = 0.0
     total_ms: float = 0.0
+    strength: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,10 @@ EXTRA_OF = {
     "onnx": "export",
     "triton": "gpu",
     "torch_npu": "npu",
+    "sounddevice": "live",
+    "pyvirtualcam": "live",
+    "aiortc": "live",
+    "aiohttp": "live",
     "pytest": "dev",
 }
 """Import name of each optional package -> the extra, or extras, of lipforge that install it."""

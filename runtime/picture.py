@@ -103,7 +103,12 @@ class Picture:
         return self._form.crop(self.pixels, transform, size_px, out, reverse_channels=rgb, scratch=scratch)
 
     def composite(
-        self, scratch: WarpScratch, transform: NDArray[np.floating], fields: tuple[F32, F32, F32], spec: WarpSpec
+        self,
+        scratch: WarpScratch,
+        transform: NDArray[np.floating],
+        fields: tuple[F32, F32, F32],
+        spec: WarpSpec,
+        strength: float = 1.0,
     ) -> None:
         """Warp and blend the pixels of the crop square in place, see ``kernels.warp``.
 
@@ -112,8 +117,9 @@ class Picture:
             transform: float32 or float64 (2, 3), image px to crop px.
             fields: flow (2, S, S), mask (S, S) and colour (3, S, S) RGB.
             spec: the border ramp.
+            strength: in [0, 1]; multiplies flow and mask.
         """
-        self._form.composite(self.pixels, scratch, transform, *fields, spec)
+        self._form.composite(self.pixels, scratch, transform, *fields, spec, strength)
 
     def paste(self, scratch: PasteScratch, transform: NDArray[np.floating], crop: U8, mask: F32) -> None:
         """Blend a crop in, see ``kernels.paste``.

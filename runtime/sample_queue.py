@@ -46,6 +46,15 @@ class SampleQueue:
                 out[begin - start : end - start] = block[begin - first : end - first]
         return out
 
+    def cut(self, number: int) -> None:
+        """Forget the samples from sample ``number`` on; the next ones are appended there."""
+        while self._blocks and self._blocks[-1][0] >= number:
+            self._blocks.pop()
+        if self._blocks and self._blocks[-1][0] + len(self._blocks[-1][1]) > number:
+            first, block = self._blocks.pop()
+            self._blocks.append((first, block[: number - first].copy()))
+        self.stop = min(self.stop, number)
+
     def drop_before(self, number: int) -> None:
         """Free the blocks whose samples all come before sample ``number``."""
         while self._blocks and self._blocks[0][0] + len(self._blocks[0][1]) <= number:

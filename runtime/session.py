@@ -10,7 +10,7 @@ What comes out depends only on what went in, never on how the audio was cut or i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -25,8 +25,10 @@ from lipforge.runtime.audio_feed import AudioFeed
 from lipforge.runtime.generator import Generator, load_generator
 from lipforge.runtime.output_frame import FrameStats, OutputFrame
 from lipforge.runtime.picture import Picture, Pixels
+from lipforge.runtime.speech_gate import GateOptions, MouthFade, SpeechGate
 
 if TYPE_CHECKING:
+    from lipforge.kernels.spec import MelSpec
     from lipforge.runtime.bundle import Bundle
     from lipforge.runtime.faces import Face
 
@@ -53,12 +55,16 @@ class SessionOptions:
         queue_ms: video that may wait for its audio; more is refused. At least ``prime_ms`` and the look-ahead fit.
         audio_queue_ms: audio that may wait for its frames; more is refused.
         threads: threads inside a network.
+        fade_ms: time in which the lips leave the frame's own mouth, and come back to it; 0 switches.
+        gate: which audio moves the lips; None lets all of it.
     """
 
     prime_ms: float = 0.0
     queue_ms: float = 2000.0
     audio_queue_ms: float = 60_000.0
     threads: int = 1
+    fade_ms: float = 0.0
+    gate: GateOptions | None = None
 
 
 @dataclass
@@ -105,6 +111,11 @@ class Session:
         self._tracker = tracker or _default_tracker(bundle)
         self._generator: Generator = load_generator(bundle, self._options.threads)
         self._audio = AudioFeed(manifest.mel, manifest.window)
+        self._fade = MouthFade(_frames_in(self._options.fade_ms, self._period))
+        gate = self._options.gate
+        self._gate = None if gate is None else SpeechGate(gate, float(1000 * self._period))
+        self._gate_span = max(self._period, self.lookahead - _column_period(manifest.mel))
+        self._lip_points = manifest.lips.points
         self._window = np.zeros((manifest.mel.n_mels, manifest.window.columns), np.float32)
         self._waiting: deque[_Waiting] = deque()
         self._tracked = 0
@@ -121,7 +132,7 @@ class Session:
 
     def __iter__(self) -> Iterator[OutputFrame]:
         """Yield the frames that are ready, in order."""
-        while (frame := self._next()) is not None:
+        while (frame := self.next_frame()) is not None:
             yield frame
 
     @property
@@ -133,6 +144,16 @@ class Session:
     def wants_frame(self) -> bool:
         """Whether another frame fits into the queue."""
         return not (self._closed or self._frames_ended) and len(self._waiting) < self._queue_frames
+
+    @property
+    def period(self) -> Fraction:
+        """Seconds that a frame lasts."""
+        return self._period
+
+    @property
+    def next_pts(self) -> Fraction | None:
+        """The ``pts`` of the frame that leaves next, or None if none waits."""
+        return self._waiting[0].pts if self._waiting else None
 
     def audio_until(self, pts: Fraction) -> Fraction:
         """Return how many seconds of audio a frame at ``pts`` waits for."""
@@ -190,6 +211,53 @@ class Session:
         self._audio.end()
         self._frames_ended = True
 
+    def warm_up(self, pixels: Pixels) -> None:
+        """Do once, on a made-up face, what is slow the first time: compiling kernels and touching memory.
+
+        Before the first frame only; the stream stays as if it had not happened.
+
+        Args:
+            pixels: of the form and size that will come, with any content; changed.
+        """
+        picture, face = Picture.of(pixels), _made_up_face(self._lip_points, Picture.of(pixels))
+        self._tracker.track(picture)
+        self._generator.observe(face)
+        self._generator.prepare(picture, face)
+        self._generator.render(self._window, out=picture)
+        self._generator.reset()
+        self._tracker.reset()
+
+    def introduce(self, faces: Iterable[Face]) -> None:
+        """Let the generator learn a person beforehand, from the faces of frames that will come."""
+        for face in faces:
+            self._generator.observe(face)
+
+    def new_scene(self) -> None:
+        """Say that the next frame shows the face elsewhere, as after a change of the picture's size."""
+        self._tracker.reset()
+        self._fade.reset()
+
+    def drop_frame(self) -> object:
+        """Drop the frame that would leave next and return its source; the audio goes to the frame after it.
+
+        Raises:
+            InputError: no frame waits.
+        """
+        if not self._waiting:
+            raise InputError("there is no frame to drop.")
+        self._tracked = max(0, self._tracked - 1)
+        return self._waiting.popleft().source
+
+    def cut_audio(self, number: int) -> None:
+        """Forget all audio from sample ``number`` on; what frames have taken beyond it counts as silence.
+
+        Audio that is pushed next follows on the last frame's share, and no frame is influenced by what was cut.
+
+        Args:
+            number: of a sample that no frame but the last one has taken.
+        """
+        self._audio.cut(number)
+
     def close(self) -> None:
         """Drop what waits and refuse everything else."""
         self._closed = True
@@ -198,7 +266,8 @@ class Session:
     def _next_pts(self) -> Fraction:
         return Fraction(0) if self._last_pts is None else self._last_pts + self._period
 
-    def _next(self) -> OutputFrame | None:
+    def next_frame(self) -> OutputFrame | None:
+        """Return the next frame if it is ready, else None; never waits."""
         if not self._waiting or not self._track_ahead():
             return None
         head = self._waiting[0]
@@ -231,11 +300,12 @@ class Session:
 
     def _finish(self, frame: _Waiting, until: Fraction) -> OutputFrame:
         start = perf_counter()
-        driven = frame.face is not None and self._audio.covers(frame.pts)
+        strength = self._fade.step(speaking=self._speaking(frame.pts), face=frame.face is not None)
+        driven = frame.face is not None and strength > 0
         if frame.face is not None and driven:
             self._audio.window(frame.pts, out=self._window)
             self._generator.prepare(frame.picture, frame.face)
-            self._generator.render(self._window, out=frame.picture)
+            self._generator.render(self._window, out=frame.picture, strength=strength)
         first, samples = self._audio.take(until)
         times = self._generator.times
         stats = FrameStats(
@@ -246,8 +316,16 @@ class Session:
             net_ms=times.net_ms if driven else 0.0,
             composite_ms=times.composite_ms if driven else 0.0,
             total_ms=frame.track_ms + 1000 * (perf_counter() - start),
+            strength=strength,
         )
         return OutputFrame(frame.picture.pixels, frame.pts, samples, first, stats, frame.source)
+
+    def _speaking(self, pts: Fraction) -> bool:
+        covered = self._audio.covers(pts)
+        if self._gate is None:
+            return covered
+        # Not beyond what is certain to be there, or the gate would depend on how the audio was cut.
+        return self._gate.step(self._audio.level_dbfs(pts, pts + self._gate_span)) and covered
 
     def _check_open(self) -> None:
         if self._closed:
@@ -258,6 +336,22 @@ def _checked_fps(fps: Fraction | float) -> Fraction:
     if not 0 < fps <= 1000:
         raise ConfigError(f"fps is {fps}; allowed are values above 0, up to 1000.")
     return Fraction(fps).limit_denominator(100_000)
+
+
+def _made_up_face(lip_points: int, picture: Picture) -> Face:
+    from lipforge.runtime.faces import Face, HeadPose
+    from lipforge.runtime.faces.points import MESH_POINTS
+
+    middle = np.array([picture.width / 2, picture.height / 2, 0.0])
+    place = np.random.default_rng(0).uniform(-10.0, 10.0, (MESH_POINTS, 3)).astype(np.float32)
+    landmarks = place + middle.astype(np.float32)
+    transform = np.array([[1.0, 0.0, 48.0 - middle[0]], [0.0, 1.0, 48.0 - middle[1]]])
+    lips = landmarks[:lip_points, :2] + transform[:, 2].astype(np.float32)
+    return Face(landmarks, 1.0, transform, HeadPose(np.eye(3), 1.0, middle), lips.astype(np.float32))
+
+
+def _column_period(mel: MelSpec) -> Fraction:
+    return Fraction(mel.hop_samples, mel.sample_rate_hz)
 
 
 def _frames_in(duration_ms: float, period: Fraction) -> int:

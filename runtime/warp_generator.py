@@ -87,12 +87,13 @@ class WarpGenerator:
         self._face = face
         self._times = RenderTimes(prepare_ms=1000 * (perf_counter() - start))
 
-    def render(self, window: NDArray[np.float32], out: Picture) -> None:
+    def render(self, window: NDArray[np.float32], out: Picture, strength: float = 1.0) -> None:
         """Move the lips of the prepared frame to what the audio says.
 
         Args:
             window: float32 (n_mels, columns), the mel columns around the frame's time.
             out: holds the prepared frame; changed in place inside the crop.
+            strength: how far, in [0, 1]: flow and mask are multiplied by it, so lips move instead of fading.
 
         Raises:
             ConfigError: no frame was prepared.
@@ -108,13 +109,13 @@ class WarpGenerator:
         drawn = perf_counter()
         self._warp_net()
         warp_done = perf_counter()
-        self._composite(out, self._face)
+        self._composite(out, self._face, strength)
         self._times = RenderTimes(
             prepare_ms=self._times.prepare_ms + 1000 * (drawn - audio_done),
             net_ms=1000 * (audio_done - start + warp_done - drawn),
             composite_ms=1000 * (perf_counter() - warp_done),
         )
 
-    def _composite(self, out: Picture, face: Face) -> None:
+    def _composite(self, out: Picture, face: Face, strength: float) -> None:
         fields = self._flow[0], self._mask[0, 0], self._colour[0]
-        out.composite(self._scratch, face.transform, fields, self._warp)
+        out.composite(self._scratch, face.transform, fields, self._warp, strength)

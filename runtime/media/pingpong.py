@@ -14,7 +14,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 
 from lipforge.kernels.errors import InputError
@@ -27,13 +27,21 @@ HELD_BYTES = 96 << 20
 class PingPong:
     """Frames of a video file, forward and backward in turn; see the module's description.
 
+    Args:
+        path: of the file.
+        role: what it is for; starts the messages.
+        held_bytes: most memory of a chunk.
+        longest_frames: turn round after so many frames of a longer video.
+
     Raises:
         InputError: the file is missing or is not a video.
     """
 
-    def __init__(self, path: Path, role: str = "--face", held_bytes: int = HELD_BYTES) -> None:
+    def __init__(
+        self, path: Path, role: str = "--face", held_bytes: int = HELD_BYTES, longest_frames: int | None = None
+    ) -> None:
         self._reader = VideoReader(path, role)
-        self._held_bytes = held_bytes
+        self._held_bytes, self._longest_frames = held_bytes, longest_frames
         self._pts = array("q")
         self._ticks = array("q")
         self._key_frames = array("q")
@@ -67,7 +75,7 @@ class PingPong:
 
     def _first_lap(self) -> Iterator[TimedFrame]:
         self._pts, self._ticks, self._key_frames = array("q"), array("q"), array("q")
-        for timed in self._reader.frames():
+        for timed in islice(self._reader.frames(), self._longest_frames):
             if not self._pts:
                 self._frame_bytes = sum(plane.buffer_size for plane in timed.frame.planes)
             if timed.pts is None:

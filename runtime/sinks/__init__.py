@@ -1,0 +1,1 @@
+"""Where finished frames and their audio go."""
