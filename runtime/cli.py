@@ -31,6 +31,7 @@ COMMANDS = {
     "kernels": Entry("lipforge.runtime.commands.kernels:kernels", "Compile the kernels before they are needed."),
     "sync": Entry("lipforge.runtime.commands.sync:sync", "Make the mouth of a video or picture follow a voice."),
     "live": Entry("lipforge.runtime.commands.live:live", "Lip-sync a camera or an avatar to a voice as it is spoken."),
+    "bench": Entry("lipforge.runtime.commands.bench:bench", "Measure this machine against what lipforge promises."),
     "preprocess": Entry("lipforge.preprocess.cli:preprocess", "Make training data."),
     "train": Entry("lipforge.train.cli:train", "Train a network from training data."),
     "export": Entry("lipforge.export.cli:export", "Turn checkpoints into a verified bundle for the runtime."),
