@@ -30,6 +30,7 @@ COMMANDS = {
     "models": Entry("lipforge.runtime.commands.models:models", "Fetch and list the models that lipforge builds on."),
     "kernels": Entry("lipforge.runtime.commands.kernels:kernels", "Compile the kernels before they are needed."),
     "sync": Entry("lipforge.runtime.commands.sync:sync", "Make the mouth of a video or picture follow a voice."),
+    "evaluate": Entry("lipforge.runtime.commands.evaluate:evaluate", "Judge the lip-sync of videos."),
     "preprocess": Entry("lipforge.preprocess.cli:preprocess", "Make training data."),
     "train": Entry("lipforge.train.cli:train", "Train a network from training data."),
     "export": Entry("lipforge.export.cli:export", "Turn checkpoints into a verified bundle for the runtime."),

@@ -1,0 +1,73 @@
+"""``lipforge evaluate``: judge the lip-sync of videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lipforge.runtime.commands.progress import announce_compiling, progress_shown
+
+if TYPE_CHECKING:
+    from lipforge.runtime.evaluate.report import Report
+
+INTERRUPTED = 130
+PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("videos", nargs=-1, required=True, type=PATH, metavar="VIDEO...")
+@click.option("--reference", type=PATH, help="Video with the true lips: what VIDEO was made from, or a real recording.")
+@click.option(
+    "--reference-folder", type=PATH, help="Folder with one reference for each VIDEO, of the same name before the dot."
+)
+@click.option("--expert", metavar="BUNDLE|NAME", help="Sync expert: an exported bundle.  [default: the shipped one]")
+@click.option("--json", "json_path", type=PATH, metavar="FILE", help="Write everything as JSON.")
+@click.option("--overwrite", is_flag=True, help="Replace the files to write if they are there.")
+@click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads inside a network.")
+def evaluate(
+    videos: tuple[Path, ...],
+    reference: Path | None,
+    reference_folder: Path | None,
+    expert: str | None,
+    json_path: Path | None,
+    overwrite: bool,
+    threads: int,
+) -> None:
+    """Judge the lip-sync of one or more videos.
+
+    A VIDEO alone is judged by the sync expert and by how still its mouth is in pauses. With a reference the lips, the
+    sharpness, and what changed beside the mouth are compared too. A VIDEO may be a folder: all videos in it.
+
+    \b
+    Examples:
+      lipforge evaluate out.mp4
+      lipforge evaluate out.mp4 --reference face.mp4 --html out.html
+      lipforge evaluate results/ --reference-folder faces/ --json results.json
+    """
+    from lipforge.runtime.evaluate.run import Job, run
+
+    announce_compiling()
+    job = Job(videos, reference, reference_folder, expert, threads)
+    job.check_outputs([path for path in (json_path,) if path is not None], overwrite=overwrite)
+    try:
+        with progress_shown("evaluating") as show:
+            report = run(job, show, lambda message: click.echo(message, err=True))
+    except KeyboardInterrupt:
+        click.echo("Interrupted: nothing was written.", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    _print(report)
+    if json_path is not None:
+        from lipforge.runtime.evaluate.written_files import write_json
+
+        write_json(report, json_path)
+        click.echo(f"{json_path} written", err=True)
+    if report.faults:
+        raise SystemExit(2)
+
+
+def _print(report: Report) -> None:
+    from lipforge.runtime.evaluate.table import print_report
+
+    print_report(report)
