@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
 from lipforge.runtime.commands.progress import announce_compiling, progress_shown
-
-if TYPE_CHECKING:
-    from lipforge.runtime.evaluate.report import Report
 
 INTERRUPTED = 130
 PATH = click.Path(path_type=Path)
@@ -47,6 +42,7 @@ def evaluate(
       lipforge evaluate results/ --reference-folder faces/ --json results.json
     """
     from lipforge.runtime.evaluate.run import Job, run
+    from lipforge.runtime.evaluate.table import lines_of
 
     announce_compiling()
     job = Job(videos, reference, reference_folder, expert, threads)
@@ -57,7 +53,8 @@ def evaluate(
     except KeyboardInterrupt:
         click.echo("Interrupted: nothing was written.", err=True)
         raise SystemExit(INTERRUPTED) from None
-    _print(report)
+    for line in lines_of(report):
+        click.echo(line)
     if json_path is not None:
         from lipforge.runtime.evaluate.written_files import write_json
 
@@ -65,9 +62,3 @@ def evaluate(
         click.echo(f"{json_path} written", err=True)
     if report.faults:
         raise SystemExit(2)
-
-
-def _print(report: Report) -> None:
-    from lipforge.runtime.evaluate.table import print_report
-
-    print_report(report)

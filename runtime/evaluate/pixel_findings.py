@@ -59,7 +59,8 @@ class PixelComparison:
         if self._plan is None or self._seams is None:
             self._plan = PatchPlan.of_face(transform, self._crop)
             self._cheeks = self._plan.cheeks
-            self._seams = SeamProfile(self._plan.side_px), SeamProfile(self._plan.side_px)
+            mouth = self._plan.mask(MOUTH)
+            self._seams = SeamProfile(mouth), SeamProfile(mouth)
         plan = self._plan
         mine, theirs = (plan.cut(side.planes, transform) for side in (frame, reference))
         details = [detail(patch) for patch in (mine, theirs)]

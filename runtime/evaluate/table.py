@@ -1,75 +1,72 @@
-"""The report as a table on the terminal."""
+"""The report as lines of text: a table that reads the same on a terminal and in a file."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 from lipforge.runtime.evaluate.catalogue import MEASURES
 from lipforge.runtime.evaluate.report import Report, shown, shown_interval
 
-WIDE_COLUMNS = 4  # videos that stand beside each other; more go one a row
+GAP = "  "
+Row = Sequence[str]
 
 
-def print_report(report: Report) -> None:
-    """Print each measure of each video, the means over several videos, and why measures are absent."""
-    from rich.console import Console
-
-    console = Console(soft_wrap=True, highlight=False)
+def lines_of(report: Report) -> Iterator[str]:
+    """Yield the table of one video, or of the means over several, then what is absent and why."""
     if len(report.judgements) == 1:
-        _print_one(report, console.print)
-    elif report.judgements:
-        _print_many(report, console.print)
-    console.print(f"expert: {report.expert or 'none'}", markup=False)
-    for line in absences(report):
-        console.print(line, markup=False)
-    for video, fault in report.faults.items():
-        console.print(f"not judged: {video}: {fault}", markup=False)
+        found = report.judgements[0]
+        yield str(found.observation.path)
+        yield from _aligned(("measure", "value", "95 % interval", "unit", "good"), _rows_of_one(report), "lrrll")
+    else:
+        yield f"{len(report.judgements)} videos"
+        headings = ("measure", "mean", "95 % interval", "lowest", "highest", "videos", "unit", "good")
+        yield from _aligned(headings, _rows_of_many(report), "lrrrrrll")
+    yield f"expert: {report.expert or 'none'}"
+    sources = sorted({found.closure_source for found in report.judgements if found.closure_source})
+    if sources:
+        yield f"closures from: {', '.join(sources)}"
+    yield from absences(report)
+    yield from (f"not judged: {video}: {fault}" for video, fault in report.faults.items())
 
 
 def absences(report: Report) -> list[str]:
     """Return one line a reason: which measures no video has, and why."""
     by_reason: dict[str, list[str]] = {}
     for name in MEASURES:
-        reasons = {found.absent[name] for found in report.judgements if name in found.absent}
-        if reasons and not any(name in found.values for found in report.judgements):
+        if any(name in found.values for found in report.judgements):
+            continue
+        if reasons := {found.absent[name] for found in report.judgements if name in found.absent}:
             by_reason.setdefault("; ".join(sorted(reasons)), []).append(name)
     return [f"absent: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
 
 
-def _print_one(report: Report, say: object) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    found = report.judgements[0]
-    table = Table(title=str(found.observation.path), title_justify="left")
-    for heading, justify in (("measure", "left"), ("value", "right"), ("95 % interval", "right"), ("unit", "left")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
-    table.add_column("good")
-    for name, measure in MEASURES.items():
-        if name in found.values:
-            value = found.values[name]
-            cells = (measure.title, shown(name, value), shown_interval(name, value), measure.unit, measure.good)
-            table.add_row(*cells)
-    Console(highlight=False).print(table)
+def _rows_of_one(report: Report) -> list[Row]:
+    values = report.judgements[0].values
+    return [
+        (measure.title, shown(name, values[name]), shown_interval(name, values[name]), measure.unit, measure.good)
+        for name, measure in MEASURES.items()
+        if name in values
+    ]
 
 
-def _print_many(report: Report, say: object) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _rows_of_many(report: Report) -> list[Row]:
+    rows, means = [], report.means()
+    for name, mean in means.items():
+        known = sorted(
+            (found.values[name] for found in report.judgements if name in found.values), key=lambda e: e.value
+        )
+        ends = shown(name, known[0]), shown(name, known[-1])
+        measure = MEASURES[name]
+        row = (shown(name, mean), shown_interval(name, mean), *ends, str(len(known)), measure.unit, measure.good)
+        rows.append((measure.title, *row))
+    return rows
 
-    means = report.means()
-    table = Table(title=f"{len(report.judgements)} videos", title_justify="left")
-    table.add_column("measure")
-    table.add_column("mean", justify="right")
-    table.add_column("95 % interval", justify="right")
-    table.add_column("lowest and highest", justify="right")
-    table.add_column("videos", justify="right")
-    table.add_column("unit")
-    table.add_column("good")
-    for name, measure in MEASURES.items():
-        having = [found for found in report.judgements if name in found.values]
-        if not having:
-            continue
-        ends = sorted(having, key=lambda found: found.values[name].value)
-        low, high = (shown(name, found.values[name]) for found in (ends[0], ends[-1]))
-        cells = (measure.title, shown(name, means[name]), shown_interval(name, means[name]), f"{low} .. {high}")
-        table.add_row(*cells, str(len(having)), measure.unit, measure.good)
-    Console(highlight=False).print(table)
+
+def _aligned(headings: Row, rows: Sequence[Row], sides: str) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, *rows):
+        cells = (
+            cell.rjust(width) if side == "r" else cell.ljust(width)
+            for cell, width, side in zip(row, widths, sides, strict=True)
+        )
+        yield (GAP + GAP.join(cells)).rstrip()
