@@ -7,7 +7,7 @@ import click
 
 from lipforge.runtime.commands.progress import announce_compiling, progress_shown
 
-INTERRUPTED = 130
+SOME_NOT_JUDGED, INTERRUPTED = 2, 130
 PATH = click.Path(path_type=Path)
 
 
@@ -19,6 +19,7 @@ PATH = click.Path(path_type=Path)
 )
 @click.option("--expert", metavar="BUNDLE|NAME", help="Sync expert: an exported bundle.  [default: the shipped one]")
 @click.option("--json", "json_path", type=PATH, metavar="FILE", help="Write everything as JSON.")
+@click.option("--html", "html_path", type=PATH, metavar="FILE", help="Write a page with curves and pictures.")
 @click.option("--overwrite", is_flag=True, help="Replace the files to write if they are there.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads inside a network.")
 def evaluate(
@@ -27,6 +28,7 @@ def evaluate(
     reference_folder: Path | None,
     expert: str | None,
     json_path: Path | None,
+    html_path: Path | None,
     overwrite: bool,
     threads: int,
 ) -> None:
@@ -43,10 +45,12 @@ def evaluate(
     """
     from lipforge.runtime.evaluate.run import Job, run
     from lipforge.runtime.evaluate.table import lines_of
+    from lipforge.runtime.evaluate.written_files import write_html, write_json
 
     announce_compiling()
+    outputs = {path: write for path, write in ((json_path, write_json), (html_path, write_html)) if path is not None}
     job = Job(videos, reference, reference_folder, expert, threads)
-    job.check_outputs([path for path in (json_path,) if path is not None], overwrite=overwrite)
+    job.check_outputs(list(outputs), overwrite=overwrite)
     try:
         with progress_shown("evaluating") as show:
             report = run(job, show, lambda message: click.echo(message, err=True))
@@ -55,10 +59,8 @@ def evaluate(
         raise SystemExit(INTERRUPTED) from None
     for line in lines_of(report):
         click.echo(line)
-    if json_path is not None:
-        from lipforge.runtime.evaluate.written_files import write_json
-
-        write_json(report, json_path)
-        click.echo(f"{json_path} written", err=True)
+    for path, write in outputs.items():
+        write(report, path)
+        click.echo(f"{path} written", err=True)
     if report.faults:
-        raise SystemExit(2)
+        raise SystemExit(SOME_NOT_JUDGED)

@@ -41,8 +41,8 @@ class Judgement:
         observation: what they come from.
         values: by name, see ``catalogue.MEASURES``.
         absent: why a measure has no value, by name.
-        curves: what a page draws, float64 (T,) each: ``times``, ``opening``, ``width`` and, if there are, the same of
-            the reference and ``loudness``.
+        curves: what a page draws, float64 (T,) each: ``times``, ``opening``, ``width`` and, where they can be known,
+            ``loudness``, ``true_opening`` and ``true_width`` (of the reference) and ``landmark_distance``.
         speech: bool (T,), where somebody speaks; None without sound.
         verdict: the expert's.
         closure_source: who said when lips have to be shut.
@@ -158,6 +158,7 @@ def _compare_lips(found: Judgement, outlines: F64) -> None:
         found.put(f"{name}_corr", estimate_correlation(curves[mine], curves[f"true_{mine}"], fps), still)
         found.put(f"{name}_lag_ms", 1000 * best_lag(curves[mine], curves[f"true_{mine}"], fps).seconds, still)
     apart = landmark_distance(outlines, at_times(true_outlines, true.times, times))
+    curves["landmark_distance"] = apart
     rows = apart[np.isfinite(apart)][:, None]
     found.put(
         "landmark_distance",

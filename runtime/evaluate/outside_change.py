@@ -32,7 +32,9 @@ def change_around(frame: I420Frame, reference: I420Frame, transform: F64, size_p
         Grey levels of 0 to 255; nan if the face fills the picture.
     """
     margin = MARGIN_SHARE * size_px
-    corners = np.array([[-margin, -margin], [size_px + margin, -margin], [size_px + margin] * 2, [-margin, size_px + margin]])
+    corners = np.array(
+        [[-margin, -margin], [size_px + margin, -margin], [size_px + margin] * 2, [-margin, size_px + margin]]
+    )
     linear = np.linalg.inv(transform[:, :2])
     inside = np.zeros(frame.y.shape, np.uint8)
     cv2.fillConvexPoly(inside, np.round((corners - transform[:, 2]) @ linear.T).astype(np.int32), 1)

@@ -32,6 +32,13 @@ def write_json(report: Report, path: Path) -> None:
     write_text(path, json.dumps(report.to_dict(), indent=2, allow_nan=False) + "\n")
 
 
+def write_html(report: Report, path: Path) -> None:
+    """Write the report as a page."""
+    from lipforge.runtime.evaluate.html_page import page
+
+    write_text(path, page(report))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file under a temporary name and rename it when it is whole."""
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
