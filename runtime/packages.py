@@ -15,6 +15,7 @@ EXTRA_OF = {
     "onnx": "export",
     "triton": "gpu",
     "torch_npu": "npu",
+    "pocketsphinx": "evaluate",
     "pytest": "dev",
 }
 """Import name of each optional package -> the extra, or extras, of lipforge that install it."""

@@ -18,6 +18,11 @@ PATH = click.Path(path_type=Path)
     "--reference-folder", type=PATH, help="Folder with one reference for each VIDEO, of the same name before the dot."
 )
 @click.option("--expert", metavar="BUNDLE|NAME", help="Sync expert: an exported bundle.  [default: the shipped one]")
+@click.option(
+    "--transcript",
+    metavar="TEXT|FILE.txt|FOLDER",
+    help="What is said in English, so that p, b and m can be found; a folder has a <name>.txt for each VIDEO.",
+)
 @click.option("--json", "json_path", type=PATH, metavar="FILE", help="Write everything as JSON.")
 @click.option("--html", "html_path", type=PATH, metavar="FILE", help="Write a page with curves and pictures.")
 @click.option("--overwrite", is_flag=True, help="Replace the files to write if they are there.")
@@ -27,6 +32,7 @@ def evaluate(
     reference: Path | None,
     reference_folder: Path | None,
     expert: str | None,
+    transcript: str | None,
     json_path: Path | None,
     html_path: Path | None,
     overwrite: bool,
@@ -49,7 +55,7 @@ def evaluate(
 
     announce_compiling()
     outputs = {path: write for path, write in ((json_path, write_json), (html_path, write_html)) if path is not None}
-    job = Job(videos, reference, reference_folder, expert, threads)
+    job = Job(videos, reference, reference_folder, expert, threads, transcript)
     job.check_outputs(list(outputs), overwrite=overwrite)
     try:
         with progress_shown("evaluating") as show:

@@ -29,7 +29,7 @@ class Measure:
 MEASURES: Mapping[str, Measure] = {
     "lse_d": Measure("expert distance (LSE-D)", "", "low", "as a real clip's", 3),
     "lse_c": Measure("expert confidence (LSE-C)", "", "high", "as a real clip's", 3),
-    "offset_ms": Measure("expert offset, + sound late", "ms", "zero", "within 40"),
+    "offset_ms": Measure("expert offset, + sound late", "ms", "zero", "within 60, a frame", 0),
     "swapped_lse_c": Measure("confidence for other voices", "", "none", "below its own", 3),
     "sound_start_ms": Measure("sound track starts after picture", "ms", "zero", "0", 0),
     "aperture_corr": Measure("lip opening, correlation", "", "high", ">= 0.9 of a true one"),

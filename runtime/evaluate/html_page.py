@@ -130,16 +130,19 @@ def _image(jpeg: bytes) -> str:
 
 def _charts(found: Judgement) -> Iterator[str]:
     curves, times = found.curves, found.curves["times"]
+    histograms = []
     for name, title in (("opening", "lip opening"), ("width", "mouth width")):
         series = [Series("video", curves[name], "mine")]
         if f"true_{name}" in curves:
             series.insert(0, Series("reference", curves[f"true_{name}"], "true"))
         # Speech is tinted.
         yield line_chart(Frame(title, "s", "eye distances", width=1140), times, series, found.speech)
-        yield histogram(Frame(title, "eye distances", "share of frames", width=370), series)
+        histograms.append(histogram(Frame(title, "eye distances", "share of frames", width=370), series))
     if "landmark_distance" in curves:
         distance = [Series("", curves["landmark_distance"], "mine")]
-        yield histogram(Frame("lip landmark distance", "eye distances", "share of frames", width=370), distance)
+        frame = Frame("lip landmark distance", "eye distances", "share of frames", width=370)
+        histograms.append(histogram(frame, distance))
+    yield from histograms
     pixels = found.observation.pixels
     if pixels is not None and len(pixels.times):
         changes = [Series("cheeks", pixels.cheek_change, "mine"), Series("outside", pixels.picture_change, "true")]

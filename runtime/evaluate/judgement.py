@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.runtime.evaluate.closures import Closure, closure_rate, closures_of_lips
+from lipforge.runtime.evaluate.closures import Closure, ShutLevels, closure_rate, closures_of_lips
 from lipforge.runtime.evaluate.interval import BLOCK_S, Estimate, block_bootstrap
 from lipforge.runtime.evaluate.jitter import jitter
 from lipforge.runtime.evaluate.lip_agreement import best_lag, estimate_correlation, landmark_distance
@@ -197,16 +197,22 @@ def _look_at_rest(found: Judgement) -> None:
 
 def _look_at_closures(found: Judgement, closures: TimedClosures | None) -> None:
     names = "closure_rate closure_chance closures"
-    times, fps = found.curves["times"], found.observation.video.fps
+    times, fps, mine = found.curves["times"], found.observation.video.fps, found.curves["opening"]
+    # The reference says how far this speaker's lips open; without one the video has to say it itself.
+    true = found.curves.get("true_opening", mine)
+    levels = ShutLevels.of(true)
+    if levels is None:
+        found.miss(names, "the lips hardly move, or too few frames have a face")
+        return
     if closures is None:
         if "true_opening" not in found.curves or found.speech is None:
             found.miss(names, "it needs phoneme times, a transcript, or a reference with sound")
             return
-        own = closures_of_lips(found.curves["true_opening"], times, found.speech)
-        closures = TimedClosures(own, "closures of the reference's lips")
+        own = closures_of_lips(true, times, found.speech, levels)
+        closures = TimedClosures(own, "the reference's own lips")
     found.closure_source = closures.source
-    rate = closure_rate(closures.closures, found.curves["opening"], times, fps)
-    found.put("closure_rate", rate.rate, f"no closure was found ({closures.source})")
+    rate = closure_rate(closures.closures, mine, times, fps, levels)
+    found.put("closure_rate", rate.rate, f"no closure was found (source: {closures.source})")
     found.put("closure_chance", rate.chance, "no closure was found, or the video is too short")
     found.put("closures", float(rate.count), "")
 

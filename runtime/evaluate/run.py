@@ -9,8 +9,10 @@ from pathlib import Path
 from lipforge.kernels.errors import InputError
 from lipforge.kernels.spec import CropSpec, LipSpec
 from lipforge.runtime.bundle import Bundle, shipped_bundles
-from lipforge.runtime.evaluate.judgement import Judgement, judge_swapped, judge_video
-from lipforge.runtime.evaluate.observation import MakeTracker, observe
+from lipforge.runtime.evaluate.closures import closures_of_phonemes
+from lipforge.runtime.evaluate.judgement import Judgement, TimedClosures, judge_swapped, judge_video
+from lipforge.runtime.evaluate.observation import MakeTracker, Observation, observe
+from lipforge.runtime.evaluate.phoneme_times import align, truth_beside
 from lipforge.runtime.evaluate.report import Report
 from lipforge.runtime.evaluate.sync_expert import Expert
 from lipforge.runtime.evaluate.written_files import check_writable
@@ -31,6 +33,7 @@ class Job:
         reference_folder: or a folder with one for each.
         expert: folder or name of a bundle; None takes the shipped one, if there is one.
         threads: threads inside a network.
+        transcript: what is said: words, a text file with them, or a folder with a text file for each video.
     """
 
     videos: tuple[Path, ...]
@@ -38,6 +41,7 @@ class Job:
     reference_folder: Path | None = None
     expert: str | None = None
     threads: int = 1
+    transcript: str | None = None
 
     def check_outputs(self, paths: list[Path], *, overwrite: bool) -> None:
         """Check the files that will be written at the end, before any work.
@@ -60,6 +64,20 @@ class Job:
             check_file(self.reference, "--reference")
         videos = [video for given in self.videos for video in _videos_of(given)]
         return [(video, self._reference_of(video)) for video in videos]
+
+    def texts(self) -> dict[Path, str]:
+        """Return what each video says, for those of which it is known.
+
+        Raises:
+            InputError: a transcript cannot be read, or the folder has none of a video.
+        """
+        if self.transcript is None:
+            return {}
+        videos, given = [video for video, _ in self.pairs()], Path(self.transcript)
+        if given.is_dir():
+            return {video: _read_text(given / f"{video.stem}.txt") for video in videos}
+        text = _read_text(given) if self.transcript.endswith(".txt") else self.transcript
+        return dict.fromkeys(videos, text)
 
     def _reference_of(self, video: Path) -> Path | None:
         if self.reference_folder is None:
@@ -100,6 +118,7 @@ def run(
     pairs = job.pairs()
     expert, said = load_expert(job)
     make = make_tracker or face_trackers(on_message)
+    texts = job.texts()
     judgements: list[Judgement] = []
     faults: dict[str, str] = {}
     for number, (video, reference) in enumerate(pairs):
@@ -109,7 +128,8 @@ def run(
             on_progress(int(1000 * (number + share) / len(pairs)), 1000)
 
         try:
-            judgements.append(judge_video(observe(video, reference, make, expert, show)))
+            seen = observe(video, reference, make, expert, show)
+            judgements.append(judge_video(seen, _timed_closures(seen, texts.get(video))))
         except InputError as error:
             if len(pairs) == 1:
                 raise
@@ -142,6 +162,24 @@ def face_trackers(on_message: Callable[[str], None]) -> MakeTracker:
 
     models = face_models(on_message)
     return lambda: FaceTracker(models, CropSpec(), LipSpec())
+
+
+def _timed_closures(seen: Observation, text: str | None) -> TimedClosures | None:
+    """Return when lips have to shut in a video, by what is known best; None leaves it to the reference's lips."""
+    if text is not None:
+        phonemes = align(seen.samples, text)
+        return TimedClosures(closures_of_phonemes(phonemes), "transcript, aligned")
+    true = truth_beside(seen.path)
+    return None if true is None else TimedClosures(closures_of_phonemes(true), f"{seen.path.stem}.json")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"--transcript {path}: no such file. It holds the words that the video says.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"--transcript {path}: is no text file.") from error
 
 
 def _videos_of(given: Path) -> list[Path]:

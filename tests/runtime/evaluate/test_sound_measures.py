@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lipforge.runtime.evaluate.closures import (
-    SHUT,
     Closure,
+    ShutLevels,
     closure_rate,
     closures_of_lips,
     closures_of_phonemes,
@@ -18,6 +18,7 @@ from lipforge.runtime.evaluate.rest_motion import rest_motion
 from lipforge.runtime.evaluate.speech_frames import loudness, rest_frames, speech_frames
 
 RATE = 16_000
+LEVELS = ShutLevels(shut=0.04, open_again=0.07)
 
 
 def sound_of(speech: np.ndarray, fps: float, level: float = 0.3) -> np.ndarray:
@@ -69,20 +70,20 @@ def closing_lips(fps: float, closed: list[int], late: int = 0, depth: float = 0.
 
 
 @pytest.mark.parametrize(
-    ("late", "depth", "rate"), [(0, 0.0, 1.0), (1, 0.0, 1.0), (-1, 0.02, 1.0), (5, 0.0, 0.0), (0, SHUT + 0.01, 0.0)]
+    ("late", "depth", "rate"), [(0, 0.0, 1.0), (1, 0.0, 1.0), (-1, 0.02, 1.0), (5, 0.0, 0.0), (0, 0.06, 0.0)]
 )
 def test_closures_are_met_within_a_frame_or_not(truth: SimpleNamespace, late: int, depth: float, rate: float) -> None:
     frames = [10, 25, 47, 63, 88]
     times = np.arange(100) / truth.fps
     closures = [Closure(frame / truth.fps, (frame + 1) / truth.fps) for frame in frames]
-    found = closure_rate(closures, closing_lips(truth.fps, frames, late, depth), times, truth.fps)
+    found = closure_rate(closures, closing_lips(truth.fps, frames, late, depth), times, truth.fps, LEVELS)
     assert (found.rate, found.count) == (rate, 5)
     assert found.chance < 0.5
 
 
 def test_lips_that_are_always_shut_reach_their_rate_by_chance(truth: SimpleNamespace) -> None:
     times = np.arange(100) / truth.fps
-    found = closure_rate([Closure(1.0, 1.05)], np.zeros(100), times, truth.fps)
+    found = closure_rate([Closure(1.0, 1.05)], np.zeros(100), times, truth.fps, LEVELS)
     assert found.rate == found.chance == 1.0
 
 
@@ -92,7 +93,17 @@ def test_closures_of_real_lips_lie_between_two_openings_in_speech(truth: SimpleN
     opening[:5] = opening[95:] = 0.0  # at rest before and after
     speech = np.zeros(100, np.bool_)
     speech[5:95] = True
-    found = closures_of_lips(opening, times, speech)
+    found = closures_of_lips(opening, times, speech, LEVELS)
     assert [(round(c.start_s * truth.fps), round(c.end_s * truth.fps)) for c in found] == [(10, 11), (60, 61)]
     speech[50:70] = False
-    assert len(closures_of_lips(opening, times, speech)) == 1
+    assert len(closures_of_lips(opening, times, speech, LEVELS)) == 1
+
+
+def test_levels_are_the_speakers_own(truth: SimpleNamespace) -> None:
+    opening = truth.talking(200)
+    wide, narrow = ShutLevels.of(opening), ShutLevels.of(0.01 + 0.2 * opening)
+    assert wide is not None
+    assert narrow is not None
+    assert narrow.shut == pytest.approx(0.01 + 0.2 * wide.shut)
+    assert wide.shut < wide.open_again < np.percentile(opening, 90)
+    assert ShutLevels.of(np.full(100, 0.02)) is None  # frozen lips have none: all they do would count as shut
