@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+
 import click
 
 from lipforge.runtime.commands.progress import announce_compiling, progress_shown

@@ -65,7 +65,7 @@ class ClosureRate:
 
 
 def closures_of_phonemes(phonemes: Sequence[tuple[str, float, float]]) -> list[Closure]:
-    """Return the closures of a text's phonemes: (IPA, start_s, end_s), in order; neighbours (as in "lamp post") join."""
+    """Return the closures of a text's phonemes: (IPA, start_s, end_s), in order; neighbours join."""
     found: list[Closure] = []
     for sound, start, end in phonemes:
         if sound.lstrip("ˈˌ")[:1] not in tuple(BILABIALS):

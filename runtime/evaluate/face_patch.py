@@ -62,7 +62,7 @@ class PatchPlan:
         to_patch = np.column_stack([linear * scale, np.full(2, (side - 1) / 2) - scale * linear @ centre])
         shape = (side, side)
         patch = cv2.warpAffine(frame.y, to_patch, shape, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return full_range(patch, frame)
+        return full_range(np.asarray(patch, np.uint8), frame)
 
     def region(self, box: tuple[float, float, float, float]) -> tuple[slice, slice]:
         """Return the rows and columns of a box: left, top, right, bottom in crop px."""

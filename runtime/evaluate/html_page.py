@@ -31,7 +31,8 @@ th:first-child, td:first-child, .text { text-align: left; } th { font-weight: 60
 svg { max-width: 100%; height: auto; } svg text { fill: var(--ink); font: 12px system-ui, sans-serif; }
 svg .title { font-weight: 600; } svg .tick { fill: var(--soft); font-size: 11px; } .end { text-anchor: end; }
 .mid { text-anchor: middle; } .grid { stroke: var(--rule); } .speech { fill: var(--tint); }
-polyline { fill: none; stroke-width: 1.6; } polyline.mine { stroke: var(--mine); } polyline.true { stroke: var(--true); }
+polyline { fill: none; stroke-width: 1.6; }
+polyline.mine { stroke: var(--mine); } polyline.true { stroke: var(--true); }
 polyline.mine.filled { fill: var(--mine); fill-opacity: .18; } polyline.true.filled { fill: var(--true);
   fill-opacity: .18; } svg text.key.mine { fill: var(--mine); } svg text.key.true { fill: var(--true); }
 .sheet { display: flex; flex-wrap: wrap; gap: 4px; margin: .8rem 0; } figure { margin: 0; }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,7 +138,7 @@ class Expert:
             samples: float32 (n,), mono, at the rate of ``mel``, from the moment of the first frame on.
         """
         columns = log_mel(samples, self.mel)
-        width, firsts = self.chunk.columns, []
+        width, firsts = self.chunk.columns, list[int]()
         while (first := self.chunk.first_column(len(firsts), self.mel, self.fps)) + width <= columns.shape[1]:
             firsts.append(first)
         windows = np.full((len(firsts), self.mel.n_mels, width), -self.mel.max_abs, np.float32)

@@ -50,7 +50,8 @@ def _rows_of_one(report: Report) -> list[Row]:
 
 
 def _rows_of_many(report: Report) -> list[Row]:
-    rows, means = [], report.means()
+    rows: list[Row] = []
+    means = report.means()
     for name, mean in means.items():
         known = sorted(
             (found.values[name] for found in report.judgements if name in found.values), key=lambda e: e.value

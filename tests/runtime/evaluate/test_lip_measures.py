@@ -52,11 +52,11 @@ def test_frozen_lips_have_no_correlation_and_are_far_away(truth: SimpleNamespace
 
 def test_landmark_distance_of_a_shift_is_that_shift_and_ignores_the_heads_motion(truth: SimpleNamespace) -> None:
     shape = lip_outlines(truth.face_of(truth.talking(20)))
-    np.testing.assert_allclose(landmark_distance(shape + [4.0, 0.0], shape), 0.1)
+    np.testing.assert_allclose(landmark_distance(shape + np.array([4.0, 0.0]), shape), 0.1)
     faces = truth.face_of(truth.talking(20))
     turned = faces.copy()
     cosine, sine = 1.3 * np.cos(0.2), 1.3 * np.sin(0.2)
-    turned[..., :2] = faces[..., :2] @ np.array([[cosine, sine], [-sine, cosine]], np.float32) + [50, -20]
+    turned[..., :2] = faces[..., :2] @ np.array([[cosine, sine], [-sine, cosine]], np.float32) + np.float32([50, -20])
     np.testing.assert_allclose(landmark_distance(lip_outlines(turned), shape), 0.0, atol=1e-5)
 
 
