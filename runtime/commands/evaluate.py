@@ -28,7 +28,9 @@ PATH = click.Path(path_type=Path)
 @click.option("--html", "html_path", type=PATH, metavar="FILE", help="Write a page with curves and pictures.")
 @click.option("--overwrite", is_flag=True, help="Replace the files to write if they are there.")
 @click.option("--threads", type=click.IntRange(1, 64), default=1, show_default=True, help="Threads inside a network.")
+@click.pass_context
 def evaluate(
+    context: click.Context,
     videos: tuple[Path, ...],
     reference: Path | None,
     reference_folder: Path | None,
@@ -69,5 +71,4 @@ def evaluate(
     for path, write in outputs.items():
         write(report, path)
         click.echo(f"{path} written", err=True)
-    if report.faults:
-        raise SystemExit(SOME_NOT_JUDGED)
+    context.exit(SOME_NOT_JUDGED if report.faults else 0)

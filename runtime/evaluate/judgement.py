@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.runtime.evaluate.closures import Closure, ShutLevels, closure_rate, closures_of_lips
-from lipforge.runtime.evaluate.interval import BLOCK_S, Estimate, block_bootstrap
+from lipforge.runtime.evaluate.interval import Estimate, mean_of_frames, ratio_of_frames
 from lipforge.runtime.evaluate.jitter import jitter
 from lipforge.runtime.evaluate.lip_agreement import best_lag, estimate_correlation, landmark_distance
 from lipforge.runtime.evaluate.lip_curves import aperture, at_times, lip_outlines, mouth_width
@@ -17,7 +17,6 @@ from lipforge.runtime.evaluate.observation import Observation
 from lipforge.runtime.evaluate.own_voice import SpokenLips, own_correlation, shifted_correlation, swapped_correlation
 from lipforge.runtime.evaluate.pixel_findings import PixelFindings
 from lipforge.runtime.evaluate.rest_motion import rest_motion
-from lipforge.runtime.evaluate.sharpness import sharpness_ratio
 from lipforge.runtime.evaluate.speech_frames import loudness, rest_frames, speech_frames
 from lipforge.runtime.evaluate.sync_expert import Verdict, judge
 
@@ -59,7 +58,7 @@ class Judgement:
     def put(self, name: str, value: float | Estimate, why_nan: str) -> None:
         """Note a value, or why there is none."""
         estimate = value if isinstance(value, Estimate) else Estimate(float(value))
-        if np.isfinite(estimate.value):
+        if np.isfinite(estimate):
             self.values[name] = estimate
         else:
             self.absent[name] = why_nan
@@ -159,12 +158,7 @@ def _compare_lips(found: Judgement, outlines: F64) -> None:
         found.put(f"{name}_lag_ms", 1000 * best_lag(curves[mine], curves[f"true_{mine}"], fps).seconds, still)
     apart = landmark_distance(outlines, at_times(true_outlines, true.times, times))
     curves["landmark_distance"] = apart
-    rows = apart[np.isfinite(apart)][:, None]
-    found.put(
-        "landmark_distance",
-        block_bootstrap(rows, lambda drawn: float(drawn.mean()), round(BLOCK_S * fps)),
-        "no frame has a face in both",
-    )
+    found.put("landmark_distance", mean_of_frames(apart, fps), "no frame has a face in both")
     found.put(
         "jitter_ratio",
         jitter(outlines) / max(jitter(true_outlines), 1e-9),
@@ -223,11 +217,9 @@ def _compare_pixels(found: Judgement, pixels: PixelFindings | None) -> None:
         found.miss(names, found.observation.notes.get("pixels", NO_REFERENCE))
         return
     none = "no frame of the reference has a face"
-    block = round(BLOCK_S * found.observation.video.fps)
-    found.put("sharpness", block_bootstrap(pixels.mouth_detail, sharpness_ratio, block), none)
-    found.put("eye_sharpness", block_bootstrap(pixels.eye_detail, sharpness_ratio, block), none)
+    fps = found.observation.video.fps
+    found.put("sharpness", ratio_of_frames(pixels.mouth_detail, fps), none)
+    found.put("eye_sharpness", ratio_of_frames(pixels.eye_detail, fps), none)
     for name, rows in (("cheek_change", pixels.cheek_change), ("picture_change", pixels.picture_change)):
-        known = rows[np.isfinite(rows)][:, None]
-        full = "the face fills the picture" if len(rows) else none
-        found.put(name, block_bootstrap(known, lambda drawn: float(drawn.mean()), block), full)
+        found.put(name, mean_of_frames(rows, fps), "the face fills the picture" if len(rows) else none)
     found.put("seam", pixels.seam, none)

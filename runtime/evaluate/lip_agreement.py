@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.runtime.evaluate.interval import BLOCK_S, Estimate, block_bootstrap
+from lipforge.runtime.evaluate.interval import Estimate, correlation_of_frames, correlation_of_sums, correlation_rows
 
 F64 = NDArray[np.float64]
 
@@ -33,14 +33,12 @@ def correlation(a: F64, b: F64) -> float:
     a, b = a[known], b[known]
     if len(a) < LEAST_FRAMES or a.std() < LEAST_SPREAD or b.std() < LEAST_SPREAD:
         return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
+    return float(correlation_of_sums(correlation_rows(a, b).sum(0)))
 
 
 def estimate_correlation(a: F64, b: F64, fps: float) -> Estimate:
-    """Return the correlation of two curves float64 (T,) with its interval over blocks of time."""
-    known = np.isfinite(a) & np.isfinite(b)
-    rows = np.column_stack([a, b])[known]
-    return block_bootstrap(rows, lambda drawn: correlation(drawn[:, 0], drawn[:, 1]), round(BLOCK_S * fps))
+    """Return ``correlation`` with its interval over blocks of time."""
+    return Estimate(float("nan")) if np.isnan(correlation(a, b)) else correlation_of_frames(a, b, fps)
 
 
 def best_lag(curve: F64, reference: F64, fps: float) -> Lag:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lipforge.runtime.evaluate.interval import BLOCK_S, Estimate, block_bootstrap
-from lipforge.runtime.evaluate.lip_agreement import correlation
+from lipforge.runtime.evaluate.interval import Estimate
+from lipforge.runtime.evaluate.lip_agreement import correlation, estimate_correlation
 
 F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -43,7 +43,7 @@ class SpokenLips:
 
 def own_correlation(lips: SpokenLips) -> Estimate:
     """Return the correlation with the reference on speech frames: pauses make any two clips agree."""
-    return block_bootstrap(lips.spoken, _correlation, round(BLOCK_S * lips.fps))
+    return estimate_correlation(*lips.spoken.T, lips.fps)
 
 
 def shifted_correlation(lips: SpokenLips) -> float:
@@ -62,7 +62,3 @@ def swapped_correlation(lips: SpokenLips, others: Sequence[SpokenLips]) -> float
         speech = lips.speech[:frames]
         found.append(correlation(other.opening[:frames][speech], lips.true_opening[:frames][speech]))
     return float(np.nanmean(found)) if found and np.isfinite(found).any() else float("nan")
-
-
-def _correlation(rows: F64) -> float:
-    return correlation(rows[:, 0], rows[:, 1])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lipforge.runtime.evaluate.catalogue import MEASURES
-from lipforge.runtime.evaluate.interval import Estimate, mean_over
+from lipforge.runtime.evaluate.interval import Estimate, mean_of_videos
 from lipforge.runtime.evaluate.judgement import Judgement
 
 SCHEMA = 1
@@ -34,9 +34,9 @@ class Report:
         """Return each measure's mean over the videos that have it, with its interval over videos."""
         found = {}
         for name in MEASURES:
-            values = [judgement.values[name].value for judgement in self.judgements if name in judgement.values]
+            values = [judgement.values[name] for judgement in self.judgements if name in judgement.values]
             if values:
-                found[name] = mean_over(values)
+                found[name] = mean_of_videos(values)
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Report:
 def shown(name: str, estimate: Estimate) -> str:
     """Return a value as tables have it."""
     decimals = MEASURES[name].decimals
-    return f"{estimate.value:.{decimals}f}"
+    return f"{float(estimate):.{decimals}f}"
 
 
 def shown_interval(name: str, estimate: Estimate) -> str:
@@ -90,4 +90,4 @@ def _curve(found: Judgement) -> dict[str, float]:
 
 def _values(estimate: Estimate) -> dict[str, float | None]:
     ends = {"low": estimate.low, "high": estimate.high}
-    return {"value": estimate.value, **{end: value if np.isfinite(value) else None for end, value in ends.items()}}
+    return {"value": float(estimate), **{end: value if np.isfinite(value) else None for end, value in ends.items()}}

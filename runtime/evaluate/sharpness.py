@@ -21,16 +21,3 @@ def detail(patch: F32) -> F32:
         float32 (H, W), grey levels.
     """
     return np.asarray(np.abs(cv2.Laplacian(cv2.GaussianBlur(patch, (0, 0), SIGMA_PX), cv2.CV_32F)), np.float32)
-
-
-def sharpness_ratio(details: NDArray[np.float64]) -> float:
-    """Return the detail of a region over that of the reference.
-
-    Args:
-        details: float64 (T, 2), mean detail of the region in the video and in the reference, frame by frame.
-
-    Returns:
-        1 for the same sharpness; nan without frames or where the reference has no detail.
-    """
-    sums = details.sum(0)
-    return float(sums[0] / sums[1]) if len(details) and sums[1] > 0 else float("nan")

@@ -53,9 +53,7 @@ def _rows_of_many(report: Report) -> list[Row]:
     rows: list[Row] = []
     means = report.means()
     for name, mean in means.items():
-        known = sorted(
-            (found.values[name] for found in report.judgements if name in found.values), key=lambda e: e.value
-        )
+        known = sorted(found.values[name] for found in report.judgements if name in found.values)
         ends = shown(name, known[0]), shown(name, known[-1])
         measure = MEASURES[name]
         row = (shown(name, mean), shown_interval(name, mean), *ends, str(len(known)), measure.unit, measure.good)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lipforge.runtime.evaluate.interval import block_bootstrap, mean_over
+from lipforge.runtime.evaluate.interval import bootstrap, mean_of_videos, ratio
 from lipforge.runtime.evaluate.jitter import jitter
 from lipforge.runtime.evaluate.lip_agreement import best_lag, correlation, estimate_correlation, landmark_distance
 from lipforge.runtime.evaluate.lip_curves import aperture, at_times, lip_outlines, mouth_width
@@ -103,31 +103,32 @@ def test_own_voice_stands_out_from_swapped_and_shifted_ones_on_speech_frames(tru
     own = [own_correlation(lips) for lips in clips]
     swapped = [swapped_correlation(lips, [other for other in clips if other is not lips]) for lips in clips]
     shifted = [shifted_correlation(lips) for lips in clips]
-    assert np.mean([estimate.value for estimate in own]) > 0.8
+    assert np.mean([float(estimate) for estimate in own]) > 0.8
     assert abs(np.mean(swapped)) < 0.2
     assert abs(np.mean(shifted)) < 0.2
     # The pauses alone would have made swapped voices agree.
     whole = correlation(clips[0].opening, clips[1].true_opening)
     assert whole > swapped_correlation(clips[0], [clips[1]]) + 0.2
-    assert all(estimate.low < estimate.value < estimate.high for estimate in own)
+    assert all(estimate.low < estimate < estimate.high for estimate in own)
 
 
 def test_interval_over_blocks_is_wider_for_frames_that_resemble_each_other() -> None:
     random = np.random.default_rng(0)
-    values = np.repeat(random.normal(size=40), 10)[:, None]
-    narrow, wide = (block_bootstrap(values, lambda rows: float(rows.mean()), block) for block in (1, 10))
+    values = np.repeat(random.normal(size=40), 10)
+    rows = np.column_stack([values, np.ones_like(values)])
+    narrow, wide = (bootstrap(rows, ratio, np.arange(400) // block) for block in (1, 10))
     assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
 
 
 def test_interval_of_a_mean_covers_it_and_is_unknown_for_two() -> None:
-    found = mean_over([1.0, 2.0, 3.0, float("nan"), 4.0])
-    assert found.low < found.value == 2.5 < found.high
-    assert np.isnan(mean_over([1.0, 2.0]).low)
-    assert np.isnan(mean_over([]).value)
+    found = mean_of_videos([1.0, 2.0, 3.0, float("nan"), 4.0])
+    assert found.low < found == 2.5 < found.high
+    assert np.isnan(mean_of_videos([1.0, 2.0]).low)
+    assert np.isnan(mean_of_videos([]))
 
 
 def test_correlation_of_a_noisy_copy_has_an_interval_around_it(truth: SimpleNamespace) -> None:
     opening = truth.talking(150)
     noisy = opening + np.random.default_rng(0).normal(0, 0.1, 150)
     found = estimate_correlation(noisy, opening, truth.fps)
-    assert found.low < found.value < found.high < 1.0
+    assert found.low < found < found.high < 1.0

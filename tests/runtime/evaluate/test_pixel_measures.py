@@ -39,7 +39,7 @@ def compare(truth: SimpleNamespace, change: Any, frames: int = 12) -> dict[str, 
     video = SimpleNamespace(fps=25.0)
     found = Judgement(SimpleNamespace(video=video, notes={}))  # type: ignore[arg-type]
     _compare_pixels(found, comparison.findings())
-    return {name: estimate.value for name, estimate in found.values.items()}
+    return {name: float(estimate) for name, estimate in found.values.items()}
 
 
 def nothing(picture: np.ndarray) -> np.ndarray:
