@@ -22,7 +22,7 @@ PATH = click.Path(path_type=Path)
 @click.option(
     "--transcript",
     metavar="TEXT|FILE.txt|FOLDER",
-    help="What is said in English, so that p, b and m can be found; a folder has a <name>.txt for each VIDEO.",
+    help="What is said in English, so that p, b and m can be found; a folder holds <name>.txt of a VIDEO.",
 )
 @click.option("--json", "json_path", type=PATH, metavar="FILE", help="Write everything as JSON.")
 @click.option("--html", "html_path", type=PATH, metavar="FILE", help="Write a page with curves and pictures.")

@@ -33,7 +33,7 @@ class Job:
         reference_folder: or a folder with one for each.
         expert: folder or name of a bundle; None takes the shipped one, if there is one.
         threads: threads inside a network.
-        transcript: what is said: words, a text file with them, or a folder with a text file for each video.
+        transcript: what is said: words, a text file with them, or a folder with text files named as the videos.
     """
 
     videos: tuple[Path, ...]
@@ -69,13 +69,14 @@ class Job:
         """Return what each video says, for those of which it is known.
 
         Raises:
-            InputError: a transcript cannot be read, or the folder has none of a video.
+            InputError: a transcript cannot be read.
         """
         if self.transcript is None:
             return {}
         videos, given = [video for video, _ in self.pairs()], Path(self.transcript)
         if given.is_dir():
-            return {video: _read_text(given / f"{video.stem}.txt") for video in videos}
+            texts = {video: given / f"{video.stem}.txt" for video in videos}
+            return {video: _read_text(path) for video, path in texts.items() if path.exists()}
         text = _read_text(given) if self.transcript.endswith(".txt") else self.transcript
         return dict.fromkeys(videos, text)
 
