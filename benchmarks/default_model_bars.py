@@ -226,9 +226,8 @@ def _sheet_row(still: Still, frames: list[I420Frame]) -> NDArray[np.uint8]:
         to_bgr = np.column_stack(frame.spec.to_rgb())[::-1]
         scale = SHEET_PX / CropSpec().size_px
         transform = still.face.transform * scale
-        cells.append(
-            cv2.warpAffine(cv2.transform(whole, to_bgr), transform, (SHEET_PX, SHEET_PX), flags=cv2.INTER_AREA)
-        )
+        shown = cv2.transform(whole, to_bgr)
+        cells.append(cv2.warpAffine(shown, transform, (SHEET_PX, SHEET_PX), borderMode=cv2.BORDER_REPLICATE))
     return np.asarray(np.hstack(cells), np.uint8)
 
 

@@ -43,7 +43,8 @@ class SpokenLips:
 
 def own_correlation(lips: SpokenLips) -> Estimate:
     """Return the correlation with the reference on speech frames: pauses make any two clips agree."""
-    return estimate_correlation(*lips.spoken.T, lips.fps)
+    rows = lips.spoken
+    return estimate_correlation(rows[:, 0], rows[:, 1], lips.fps)
 
 
 def shifted_correlation(lips: SpokenLips) -> float:
