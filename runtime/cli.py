@@ -35,6 +35,7 @@ COMMANDS = {
         "lipforge.runtime.commands.serve:serve", "Live lip-sync for browsers (WebRTC) and voice agents (WebSocket)."
     ),
     "bench": Entry("lipforge.runtime.commands.bench:bench", "Measure this machine against what lipforge promises."),
+    "evaluate": Entry("lipforge.runtime.commands.evaluate:evaluate", "Judge the lip-sync of videos."),
     "preprocess": Entry("lipforge.preprocess.cli:preprocess", "Make training data."),
     "train": Entry("lipforge.train.cli:train", "Train a network from training data."),
     "export": Entry("lipforge.export.cli:export", "Turn checkpoints into a verified bundle for the runtime."),

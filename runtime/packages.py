@@ -19,6 +19,7 @@ EXTRA_OF = {
     "pyvirtualcam": "live",
     "aiortc": "live",
     "aiohttp": "live",
+    "pocketsphinx": "evaluate",
     "pytest": "dev",
 }
 """Import name of each optional package -> the extra, or extras, of lipforge that install it."""

@@ -46,7 +46,7 @@ class SyncNetTask(Task):
     def __init__(self, dataset: FaceSet, config: SyncNetConfig) -> None:
         self.dataset, self.loop, self.config = dataset, config.loop, as_plain(config)
         chunk = MelChunkSpec(offset_frames=0)
-        self.specs = {"mel": dataset.mel, "mel_chunk": chunk}
+        self.specs = {"mel": dataset.mel, "mel_chunk": chunk, "face_box": dataset.face_box}
         self.model_args = self.config["model"]
         torch.manual_seed(config.loop.seed)
         self.networks = {self.kind: SyncNet(**self.model_args)}

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.kernels.mel import log_mel
-from lipforge.kernels.spec import MelChunkSpec, MelSpec
+from lipforge.kernels.spec import FaceBoxSpec, MelChunkSpec, MelSpec
 from lipforge.train.checkpoint import build_model, load_checkpoint, load_training_state
 from lipforge.train.cli import train
 from lipforge.train.clip_windows import usable_starts
@@ -161,6 +161,7 @@ def test_train_use_and_exchange(frame_root: Path, tmp_path: Path) -> None:
     checkpoint = load_checkpoint(folder)
     assert (checkpoint.kind, checkpoint.step, checkpoint.dataset["samples"]) == ("syncnet", 6, 8)
     assert checkpoint.spec("mel_chunk", MelChunkSpec).offset_frames == 0
+    assert checkpoint.spec("face_box", FaceBoxSpec).pads_px == (0, 0, 0, 0)  # who judges with it has to cut the same
     export_pth(folder, tmp_path / "expert.pth")
     words = ["--checkpoint_path", str(tmp_path / "expert.pth"), "loop.steps=1", "loop.learning_rate=1e-12"]
     call(frame_root, tmp_path / "more", "--config", str(CONFIG), *words)

