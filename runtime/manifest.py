@@ -25,6 +25,7 @@ from lipforge.kernels.spec import (
 )
 from lipforge.runtime.ascend_entry import AscendEntry
 from lipforge.runtime.frame_window import ChunkWindow, FrameWindow
+from lipforge.runtime.int8_entry import Int8Entry
 from lipforge.runtime.manifest_graphs import GraphEntry, ParityEntry, TensorEntry, read_graph, sha256_of
 from lipforge.runtime.manifest_values import Reader
 
@@ -91,6 +92,7 @@ class Manifest:
         graphs: the ONNX files by graph name.
         source: checkpoint kinds and steps, versions of the tools.
         ascend: how the graphs become models of an Ascend NPU; None for a bundle that was not exported for one.
+        int8: how the graphs were quantised; None for a bundle that was not.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Manifest:
     graphs: dict[str, GraphEntry]
     source: dict[str, Any]
     ascend: AscendEntry | None = None
+    int8: Int8Entry | None = None
 
     @property
     def mel(self) -> MelSpec:
@@ -195,6 +198,7 @@ class Manifest:
             graphs={name: read_graph(entry) for name, entry in reader.table("graphs").items()},
             source=reader.mapping("source"),
             ascend=AscendEntry.read(reader.inner("ascend")) if "ascend" in reader.values else None,
+            int8=Int8Entry.read(reader.inner("int8")) if "int8" in reader.values else None,
         )
         manifest.validate(where)
         said = reader.number("lookahead_ms")
@@ -234,6 +238,7 @@ class Manifest:
             "graphs": {name: asdict(graph) for name, graph in self.graphs.items()},
             "source": self.source,
             **({} if self.ascend is None else {"ascend": asdict(self.ascend)}),
+            **({} if self.int8 is None else {"int8": asdict(self.int8)}),
         }
 
     def write(self, folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -150,7 +151,7 @@ def _spread(
     channels, side, stride = kernel.shape[1], axis.side, axis.stride
     rows = graph.add_constant(np.array([-1, side, side, stride, stride * channels], np.int64), f"{output}.rows")
     picture = graph.add_constant(np.array([-1, side * stride, side * stride, channels], np.int64), f"{output}.picture")
-    steps: list[tuple[str, list[str], dict[str, list[int]]]] = [
+    steps: list[tuple[str, list[str], dict[str, Any]]] = [
         ("Transpose", [], {"perm": [0, 2, 3, 1]}),
         ("Reshape", [rows], {}),
         ("Transpose", [], {"perm": [0, 1, 3, 2, 4]}),
