@@ -17,6 +17,7 @@ from lipforge.export.ascend.command_line import (
     refuse_tracing_options,
 )
 from lipforge.kernels.errors import ConfigError
+from lipforge.runtime.manifest import FP32
 
 if TYPE_CHECKING:
     from lipforge.export.targets import TargetOptions
@@ -60,7 +61,12 @@ def export() -> None:
 @export.command(DEFAULT_COMMAND)
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, metavar="BUNDLE", type=click.Path(path_type=Path), help="New folder.")
-@click.option("--target", default="onnx", show_default=True, help="Kind of bundle: onnx, onnx-int8 or ascend-om.")
+@click.option(
+    "--target",
+    default="onnx",
+    show_default=True,
+    help="Kind of bundle: onnx, onnx-fp16, onnx-int8, openvino or ascend-om.",
+)
 @click.option("--opset", default=17, show_default=True, help="ONNX operator set of the graphs, 13 to 18.")
 @click.option(
     "--tolerance",
@@ -74,12 +80,13 @@ def export() -> None:
     "--calibration",
     metavar="DATA",
     type=click.Path(path_type=Path),
-    help="(onnx-int8) Dataset whose faces and voices value ranges are measured on, and mouths are judged by.",
+    help="(onnx-int8, openvino) Dataset whose faces and voices value ranges are measured on, and mouths judged by; "
+    "openvino stays in float32 without it.",
 )
 @click.option(
     "--psnr",
     type=click.FloatRange(min=0, min_open=True),
-    help="(onnx-int8) Least PSNR in dB of the mouth against float32, on held-out samples.  [default: 35]",
+    help="(onnx-int8, openvino) Least PSNR in dB of the mouth against float32, on held-out samples.  [default: 35]",
 )
 @ascend_options
 @click.pass_context
@@ -120,7 +127,7 @@ def write(
         request = ExportRequest(checkpoints, output, target, opset, tolerance, name, overwrite, options)
         manifest = export_bundle(request)
     _print_graphs(manifest)
-    _print_int8(manifest)
+    _print_precision(manifest)
     converted = print_ascend(manifest, output)
     click.echo(str(output))
     if ascend.require_om and not converted:
@@ -143,7 +150,7 @@ def inspect(bundle: str) -> None:
     for key, spec in manifest.specs.items():
         click.echo(f"{key}: " + ", ".join(f"{name} {value}" for name, value in spec.to_dict().items()))
     _print_graphs(manifest)
-    _print_int8(manifest)
+    _print_precision(manifest)
     print_ascend(manifest, loaded.folder)
     for kind, source in manifest.source.get("checkpoints", {}).items():
         click.echo(f"{kind} from step {source.get('step')}")
@@ -157,7 +164,8 @@ def inspect(bundle: str) -> None:
     "--backend",
     default="onnxruntime",
     show_default=True,
-    help="What runs the graphs: onnxruntime (CPU), onnxruntime-cuda, onnxruntime-cann, acl (Ascend NPU) or auto.",
+    help="What runs the graphs: onnxruntime (CPU), onnxruntime-cuda, onnxruntime-tensorrt, onnxruntime-cann, openvino, "
+    "acl (Ascend NPU) or auto.",
 )
 def verify(bundle: str, backend: str) -> None:
     """Compare a bundle on this machine with torch.
@@ -194,17 +202,23 @@ def selftest(context: click.Context, bundle: str, runs: int) -> None:
 
 def _options(target: str, calibration: Path | None, psnr: float | None, ascend: AscendWords) -> TargetOptions:
     from lipforge.export.int8.target import LEAST_PSNR_DB, Int8Options
-    from lipforge.export.targets import INT8, TargetOptions
+    from lipforge.export.targets import INT8, OPENVINO, TargetOptions
 
     given = [name for name, value in (("--calibration", calibration), ("--psnr", psnr)) if value is not None]
-    if given and target != INT8:
-        raise ConfigError(f"{', '.join(given)}: only for --target {INT8}, not for {target}.")
+    if given and target not in (INT8, OPENVINO):
+        raise ConfigError(f"{', '.join(given)}: only for --target {INT8} and {OPENVINO}, not for {target}.")
+    if psnr is not None and calibration is None:
+        raise ConfigError("--psnr: judges 8 bits, which need --calibration DATA.")
     say = partial(click.echo, err=True)
     int8 = Int8Options(calibration, LEAST_PSNR_DB if psnr is None else psnr, say=say)
     return TargetOptions(int8=int8, ascend=ascend.options())
 
 
-def _print_int8(manifest: Manifest) -> None:
+def _print_precision(manifest: Manifest) -> None:
+    if manifest.precision != FP32:
+        click.echo(f"precision {manifest.precision}")
+    if manifest.openvino is not None:
+        click.echo(f"verified with OpenVINO {manifest.openvino}")
     entry = manifest.int8
     if entry is None:
         return

@@ -7,16 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lipforge.export.ascend.target import AscendOptions, add_ascend
+from lipforge.export.fp16 import add_fp16
 from lipforge.export.int8.target import Int8Options, add_int8
+from lipforge.export.openvino_target import add_openvino
 from lipforge.kernels.errors import ExportError
 from lipforge.runtime.manifest import Manifest
+from lipforge.runtime.packages import require
 
-ONNX, INT8, ASCEND = "onnx", "onnx-int8", "ascend-om"
+ONNX, FP16, INT8, OPENVINO, ASCEND = "onnx", "onnx-fp16", "onnx-int8", "openvino", "ascend-om"
 
 
 @dataclass(frozen=True)
 class TargetOptions:
-    """How to make a bundle of each kind; only those of the kind that is made count."""
+    """How to make a bundle of each kind; only those of the kind that is made count.
+
+    Attributes:
+        int8: for ``onnx-int8``, and for ``openvino`` if it names a dataset.
+        ascend: for ``ascend-om``.
+    """
 
     int8: Int8Options = field(default_factory=Int8Options)
     ascend: AscendOptions = field(default_factory=AscendOptions)
@@ -30,13 +38,23 @@ def _int8(folder: Path, manifest: Manifest, options: TargetOptions, destination:
     return add_int8(folder, manifest, options.int8)
 
 
+def _fp16(folder: Path, manifest: Manifest, options: TargetOptions, destination: Path) -> Manifest:
+    return add_fp16(folder, manifest)
+
+
+def _openvino(folder: Path, manifest: Manifest, options: TargetOptions, destination: Path) -> Manifest:
+    return add_openvino(folder, manifest, options.int8)
+
+
 def _ascend(folder: Path, manifest: Manifest, options: TargetOptions, destination: Path) -> Manifest:
     return add_ascend(folder, manifest, options.ascend, destination)
 
 
 FINISHERS: Mapping[str, Callable[[Path, Manifest, TargetOptions, Path], Manifest]] = {
     ONNX: _as_it_is,
+    FP16: _fp16,
     INT8: _int8,
+    OPENVINO: _openvino,
     ASCEND: _ascend,
 }
 """By target: change a whole ONNX bundle in a folder and return its manifest as written."""
@@ -50,13 +68,16 @@ def check_options(target: str, options: TargetOptions) -> None:
     Raises:
         ExportError: there is no such target, or its options are not usable.
         InputError: a file that the options name is not usable.
+        MissingPackageError: the target needs a package that is not installed.
     """
     if target not in FINISHERS:
         raise ExportError(f"target {target!r} is not available; available now: {', '.join(TARGETS)}.")
     if target == ASCEND:
         options.ascend.check()
-    if target == INT8:
+    if target == INT8 or (target == OPENVINO and options.int8.calibration is not None):
         options.int8.check()
+    if target == OPENVINO:
+        require("openvino")
 
 
 def finish(target: str, folder: Path, manifest: Manifest, options: TargetOptions, destination: Path) -> Manifest:

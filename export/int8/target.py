@@ -14,13 +14,12 @@ from lipforge.export.int8.mouth import Likeness, MouthSamples, Run, likeness
 from lipforge.export.int8.quantiser import Quantiser
 from lipforge.export.int8.samples import open_samples
 from lipforge.export.int8.sensitivity import Choice, choose_layers
-from lipforge.export.onnx_file import check_saved, describe_graph
-from lipforge.export.parity import ROUNDED_SHARE
+from lipforge.export.reduced import describe_reduced
 from lipforge.export.verify import reference_arrays
 from lipforge.kernels.errors import ExportError, InputError
-from lipforge.runtime.engine import Arrays
+from lipforge.runtime.engine import Engine
 from lipforge.runtime.int8_entry import Int8Entry, Int8Graph
-from lipforge.runtime.manifest import NO_GENERATOR, REFERENCE_NAME, GraphEntry, Manifest, ParityEntry
+from lipforge.runtime.manifest import FP32, INT8, NO_GENERATOR, REFERENCE_NAME, Manifest
 from lipforge.runtime.onnx_engine import OnnxEngine
 
 LEAST_PSNR_DB = 35.0
@@ -29,9 +28,6 @@ MARGIN_DB = 1.0
 
 CHOOSING = 32
 """How many of the calibration's samples choose the layers."""
-
-REFERENCE_SLACK = 2.0
-"""``verify`` allows this times the error that the reference showed here: other machines round otherwise."""
 
 
 def _silent(message: str) -> None:
@@ -73,8 +69,21 @@ class Int8Options:
             raise InputError(f"--calibration {self.calibration}: no such folder; give the folder of a dataset.")
 
 
-def add_int8(folder: Path, manifest: Manifest, options: Int8Options) -> Manifest:
-    """Make the graphs of a whole bundle in ``folder`` ones in 8 bits, in place.
+@dataclass(frozen=True)
+class Runtime:
+    """What will run the graphs, and judges them.
+
+    Attributes:
+        load: loads a graph.
+        channels_last: the form of transposed convolutions that it runs faster, see ``split_transposed``.
+    """
+
+    load: Callable[[Path], Engine] = OnnxEngine
+    channels_last: bool = True
+
+
+def add_int8(folder: Path, manifest: Manifest, options: Int8Options, runtime: Runtime | None = None) -> Manifest:
+    """Make the graphs of a whole bundle in ``folder`` ones in 8 bits, in place; for onnxruntime by default.
 
     Returns:
         The manifest as written.
@@ -85,9 +94,10 @@ def add_int8(folder: Path, manifest: Manifest, options: Int8Options) -> Manifest
     """
     if manifest.generator == NO_GENERATOR:
         raise ExportError(f"{', '.join(manifest.graphs)}: judges, which would judge otherwise in 8 bits; use onnx.")
-    if manifest.int8 is not None:
-        raise ExportError(f"{manifest.name}: is in 8 bits already; give the bundle or checkpoints in float32.")
-    own: dict[str, Run] = {name: OnnxEngine(folder / graph.file).run for name, graph in manifest.graphs.items()}
+    if manifest.precision != FP32:
+        raise ExportError(f"{manifest.name}: is in {manifest.precision}; give the bundle or checkpoints in float32.")
+    runtime = runtime or Runtime()
+    own = _runs(folder, manifest, runtime)
     calibration, judging, fingerprint = open_samples(manifest, options, own)
     choices: dict[str, tuple[Quantiser, Choice]] = {}
     # Errors of several graphs add up, so each has to be better than the whole.
@@ -95,23 +105,28 @@ def add_int8(folder: Path, manifest: Manifest, options: Int8Options) -> Manifest
     with _Scratch(folder) as scratch:
         for name, graph in manifest.graphs.items():
             options.say(f"{name}: measuring ranges on {len(calibration)} samples")
-            quantiser = Quantiser(onnx.load_model(str(folder / graph.file)), calibration.feeds(name))
-            look = _Look(name, calibration, scratch)
+            model = onnx.load_model(str(folder / graph.file))
+            quantiser = Quantiser(model, calibration.feeds(name), channels_last=runtime.channels_last)
+            look = _Look(name, calibration, scratch, runtime)
             choices[name] = quantiser, choose_layers(quantiser, look, goal, options.say)
     for name, (_, choice) in choices.items():
         onnx.save_model(choice.model, str(folder / manifest.graphs[name].file))
-    quantised: dict[str, Run] = {name: OnnxEngine(folder / graph.file).run for name, graph in manifest.graphs.items()}
+    quantised = _runs(folder, manifest, runtime)
     found = likeness(judging.draw(quantised), judging.draw({}))
     entry = _entry(choices, found, fingerprint, (len(calibration), len(judging)), options)
     _check(entry, manifest.name)
     reference = read_reference(folder / REFERENCE_NAME)
-    graphs = {
-        name: _describe(folder, graph, *reference_arrays(reference, name, graph), quantised[name])
-        for name, graph in manifest.graphs.items()
-    }
-    manifest = replace(manifest, graphs=graphs, int8=entry)
+    graphs = {}
+    for name, graph in manifest.graphs.items():
+        inputs, expected = reference_arrays(reference, name, graph)
+        graphs[name] = describe_reduced(folder, graph, quantised[name](inputs), expected)
+    manifest = replace(manifest, graphs=graphs, int8=entry, precision=INT8)
     manifest.write(folder)
     return manifest
+
+
+def _runs(folder: Path, manifest: Manifest, runtime: Runtime) -> dict[str, Run]:
+    return {name: runtime.load(folder / graph.file).run for name, graph in manifest.graphs.items()}
 
 
 class _Scratch:
@@ -130,13 +145,13 @@ class _Scratch:
 class _Look:
     """Draws mouths with one graph in place of the bundle's own, and compares them."""
 
-    def __init__(self, graph: str, samples: MouthSamples, scratch: Path) -> None:
-        self._graph, self._samples, self._scratch = graph, samples, scratch
+    def __init__(self, graph: str, samples: MouthSamples, scratch: Path, runtime: Runtime) -> None:
+        self._graph, self._samples, self._scratch, self._runtime = graph, samples, scratch, runtime
         self._truths = samples.draw({}, CHOOSING)
 
     def __call__(self, model: onnx.ModelProto) -> Likeness:
         onnx.save_model(model, str(self._scratch))
-        run = OnnxEngine(self._scratch).run
+        run = self._runtime.load(self._scratch).run
         return likeness(self._samples.draw({self._graph: run}, CHOOSING), self._truths)
 
 
@@ -178,20 +193,3 @@ def _check(entry: Int8Entry, name: str) -> None:
         f"samples (the worst {entry.worst_psnr_db:.1f}), at least {entry.least_psnr_db:g} are asked for ({details}). "
         "Nothing was written. Calibrate with data like the model's own, use another target, or lower --psnr."
     )
-
-
-def _describe(folder: Path, graph: GraphEntry, inputs: Arrays, expected: Arrays, run: Run) -> GraphEntry:
-    """Check a quantised graph's file and describe it; what it may differ on the reference follows from what it does."""
-    path = folder / graph.file
-    check_saved(path, graph.opset, graph.inputs, graph.outputs)
-    errors, tolerance = {}, {}
-    for name, produced in run(inputs).items():
-        difference = np.abs(produced.astype(np.float64) - expected[name].astype(np.float64))
-        if not np.isfinite(difference).all():
-            raise ExportError(f"{graph.file}: output {name} is not finite in 8 bits; use --target onnx.")
-        errors[name] = float(difference.max())
-        largest = max(errors[name], graph.parity.tolerance[name])
-        if produced.dtype == np.uint8:  # whose mean is bounded too, see ``parity``
-            largest = max(largest, float(difference.mean()) / ROUNDED_SHARE)
-        tolerance[name] = REFERENCE_SLACK * largest
-    return describe_graph(path, ParityEntry(errors, tolerance))

@@ -143,8 +143,8 @@ def test_what_it_needs_is_said(bundle: Path, data: Path, quantised: Path, tmp_pa
 
     assert "give --calibration DATA" in refused("--target", "onnx-int8")
     assert "no such folder" in refused("--target", "onnx-int8", "--calibration", str(tmp_path / "nowhere"))
-    assert "only for --target onnx-int8" in refused("--target", "ascend-om", "--calibration", str(data))
-    with pytest.raises(ExportError, match="is in 8 bits already"):
+    assert "only for --target onnx-int8 and openvino" in refused("--target", "ascend-om", "--calibration", str(data))
+    with pytest.raises(ExportError, match="is in int8; give"):
         export_from_bundle(quantised, tmp_path / "new", INT8, options_of(data))
 
 
