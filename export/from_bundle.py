@@ -28,7 +28,8 @@ def export_from_bundle(
     Raises:
         InputError: the bundle is damaged or lacks its reference, or the output folder is not usable.
         ExportError: the target is not available, or the graphs are not fit for it; nothing was written.
-        ConfigError: what the options name does not fit the bundle.
+        ConfigError: what the options name does not fit the bundle, or a graph is not what the manifest says.
+        BackendError: a graph cannot be loaded.
     """
     check_options(target, options)
     bundle = Bundle.load(source, ONNXRUNTIME)
@@ -36,6 +37,8 @@ def export_from_bundle(
     if not (bundle.folder / REFERENCE_NAME).is_file():
         raise InputError(f"{bundle.folder}: has no {REFERENCE_NAME} to compare with. Export it again.")
     check_target(output, overwrite=overwrite)
+    for graph in bundle.paths:  # is it one that can be read, with the manifest's inputs and outputs?
+        bundle.engine(graph).close()
     with new_folder(output, overwrite=overwrite) as folder:
         for file in (*bundle.paths.values(), bundle.folder / REFERENCE_NAME):
             shutil.copyfile(file, folder / file.name)
