@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lipforge.export.ascend.command_line import (
-    ASCEND,
     BUNDLE_ONLY,
     AscendWords,
     ascend_options,
@@ -16,15 +16,20 @@ from lipforge.export.ascend.command_line import (
     print_ascend,
     refuse_tracing_options,
 )
+from lipforge.kernels.errors import ConfigError
+from lipforge.runtime.manifest import FP32
 
 if TYPE_CHECKING:
+    from lipforge.export.targets import TargetOptions
     from lipforge.runtime.manifest import Manifest
 
+ONNX = "onnx"
 DEFAULT_COMMAND = "write"
 HELP = f"""Turn trained checkpoints into a bundle that runs without torch.
 
 \b
 lipforge export CHECKPOINT... --target onnx -o BUNDLE
+lipforge export BUNDLE --target onnx-int8 --calibration DATA -o NEW
 lipforge export CHECKPOINT... --target ascend-om -o BUNDLE
 lipforge export verify BUNDLE
 lipforge export selftest BUNDLE
@@ -56,7 +61,12 @@ def export() -> None:
 @export.command(DEFAULT_COMMAND)
 @click.argument("checkpoints", nargs=-1, required=True, metavar="CHECKPOINT...", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, metavar="BUNDLE", type=click.Path(path_type=Path), help="New folder.")
-@click.option("--target", default="onnx", show_default=True, help="Kind of bundle: onnx or ascend-om.")
+@click.option(
+    "--target",
+    default="onnx",
+    show_default=True,
+    help="Kind of bundle: onnx, onnx-fp16, onnx-int8, openvino or ascend-om.",
+)
 @click.option("--opset", default=17, show_default=True, help="ONNX operator set of the graphs, 13 to 18.")
 @click.option(
     "--tolerance",
@@ -66,6 +76,18 @@ def export() -> None:
 )
 @click.option("--name", help="Shown to the bundle's users.  [default: the folder's name]")
 @click.option("--overwrite", is_flag=True, help="Replace an existing bundle.")
+@click.option(
+    "--calibration",
+    metavar="DATA",
+    type=click.Path(path_type=Path),
+    help="(onnx-int8, openvino) Dataset whose faces and voices value ranges are measured on, and mouths judged by; "
+    "openvino stays in float32 without it.",
+)
+@click.option(
+    "--psnr",
+    type=click.FloatRange(min=0, min_open=True),
+    help="(onnx-int8, openvino) Least PSNR in dB of the mouth against float32, on held-out samples.  [default: 35]",
+)
 @ascend_options
 @click.pass_context
 def write(
@@ -77,6 +99,8 @@ def write(
     tolerance: float | None,
     name: str | None,
     overwrite: bool,
+    calibration: Path | None,
+    psnr: float | None,
     ascend: AscendWords,
 ) -> None:
     """Export checkpoints of kinds that belong together.
@@ -87,21 +111,23 @@ def write(
     syncnet, or wav2lip-disc            a bundle of one network that judges (generator none)
 
     A published .pth file becomes a checkpoint with `lipforge train import`. A bundle is written only if ONNX Runtime
-    reproduces torch on typical, random and extreme inputs. For ascend-om one bundle may be given instead of
-    checkpoints, also the name of one that ships.
+    reproduces torch on typical, random and extreme inputs. For every target but onnx one bundle may be given instead
+    of checkpoints, also the name of one that ships.
     """
     ascend.refuse_for(target)
-    if target == ASCEND and is_bundle(checkpoints):
-        from lipforge.export.ascend.from_bundle import export_from_bundle
+    options = _options(target, calibration, psnr, ascend)
+    if target != ONNX and is_bundle(checkpoints):
+        from lipforge.export.from_bundle import export_from_bundle
 
         refuse_tracing_options(context)
-        manifest = export_from_bundle(checkpoints[0], output, ascend.options(), name=name, overwrite=overwrite)
+        manifest = export_from_bundle(checkpoints[0], output, target, options, name=name, overwrite=overwrite)
     else:
         from lipforge.export.export_bundle import ExportRequest, export_bundle
 
-        request = ExportRequest(checkpoints, output, target, opset, tolerance, name, overwrite, ascend.options())
+        request = ExportRequest(checkpoints, output, target, opset, tolerance, name, overwrite, options)
         manifest = export_bundle(request)
     _print_graphs(manifest)
+    _print_precision(manifest)
     converted = print_ascend(manifest, output)
     click.echo(str(output))
     if ascend.require_om and not converted:
@@ -124,6 +150,7 @@ def inspect(bundle: str) -> None:
     for key, spec in manifest.specs.items():
         click.echo(f"{key}: " + ", ".join(f"{name} {value}" for name, value in spec.to_dict().items()))
     _print_graphs(manifest)
+    _print_precision(manifest)
     print_ascend(manifest, loaded.folder)
     for kind, source in manifest.source.get("checkpoints", {}).items():
         click.echo(f"{kind} from step {source.get('step')}")
@@ -137,7 +164,8 @@ def inspect(bundle: str) -> None:
     "--backend",
     default="onnxruntime",
     show_default=True,
-    help="What runs the graphs: onnxruntime (CPU), onnxruntime-cuda, onnxruntime-cann, acl (Ascend NPU) or auto.",
+    help="What runs the graphs: onnxruntime (CPU), onnxruntime-cuda, onnxruntime-tensorrt, onnxruntime-cann, openvino, "
+    "acl (Ascend NPU) or auto.",
 )
 def verify(bundle: str, backend: str) -> None:
     """Compare a bundle on this machine with torch.
@@ -170,6 +198,37 @@ def selftest(context: click.Context, bundle: str, runs: int) -> None:
     report = selftest_bundle(bundle, runs)
     click.echo(report.to_text())
     context.exit(0 if report.passed else 1)
+
+
+def _options(target: str, calibration: Path | None, psnr: float | None, ascend: AscendWords) -> TargetOptions:
+    from lipforge.export.int8.target import LEAST_PSNR_DB, Int8Options
+    from lipforge.export.targets import INT8, OPENVINO, TargetOptions
+
+    given = [name for name, value in (("--calibration", calibration), ("--psnr", psnr)) if value is not None]
+    if given and target not in (INT8, OPENVINO):
+        raise ConfigError(f"{', '.join(given)}: only for --target {INT8} and {OPENVINO}, not for {target}.")
+    if psnr is not None and calibration is None:
+        raise ConfigError("--psnr: judges 8 bits, which need --calibration DATA.")
+    say = partial(click.echo, err=True)
+    int8 = Int8Options(calibration, LEAST_PSNR_DB if psnr is None else psnr, say=say)
+    return TargetOptions(int8=int8, ascend=ascend.options())
+
+
+def _print_precision(manifest: Manifest) -> None:
+    if manifest.precision != FP32:
+        click.echo(f"precision {manifest.precision}")
+    if manifest.openvino is not None:
+        click.echo(f"verified with OpenVINO {manifest.openvino}")
+    entry = manifest.int8
+    if entry is None:
+        return
+    click.echo(
+        f"8 bits: the mouth's PSNR against float32 is {entry.psnr_db:.1f} dB on {entry.judged} held-out samples, the "
+        f"worst {entry.worst_psnr_db:.1f}; calibrated on {entry.calibrated}"
+    )
+    for name, graph in entry.graphs.items():
+        left = ", ".join(graph.float_layers) or "none"
+        click.echo(f"  {name}: {graph.psnr_db:.1f} dB alone; in float32 of its {graph.layers} layers: {left}")
 
 
 def _print_graphs(manifest: Manifest) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from lipforge.export.ascend.target import AscendOptions, add_ascend
 from lipforge.export.bundle_folder import check_target, new_folder, write_reference
 from lipforge.export.onnx_file import describe_graph, save_graph
 from lipforge.export.parity import compare, worst
 from lipforge.export.plan import Arrays, GraphPlan, run_torch
 from lipforge.export.samples import batches
 from lipforge.export.sources import Sources, read_sources
+from lipforge.export.targets import ONNX, TargetOptions, check_options, finish
 from lipforge.export.trace import DEFAULT_OPSET, to_onnx
 from lipforge.export.warp_graphs import plan_warp
 from lipforge.export.wav2lip_graphs import plan_critic, plan_inpaint, plan_syncnet
@@ -24,8 +24,6 @@ from lipforge.kernels.errors import ExportError
 from lipforge.runtime.manifest import REFERENCE_NAME, GraphEntry, Manifest, ParityEntry
 from lipforge.runtime.onnx_engine import OnnxEngine
 
-ONNX, ASCEND = "onnx", "ascend-om"
-TARGETS = (ONNX, ASCEND)
 PLANNERS: Mapping[tuple[str, ...], Callable[[Sources, float | None], list[GraphPlan]]] = {
     ("audio2lips", "warp"): plan_warp,
     ("wav2lip",): plan_inpaint,
@@ -44,12 +42,12 @@ class ExportRequest:
     Attributes:
         checkpoints: folders of the kinds that make a bundle together (``GENERATOR_OF``), in any order.
         output: the bundle's folder.
-        target: one of ``TARGETS``.
+        target: one of ``targets.TARGETS``.
         opset: of the graphs.
         tolerance: replaces the largest absolute error allowed of every output; None keeps each one's own.
         name: shown to the bundle's users; None takes the folder's.
         overwrite: an existing bundle may be replaced.
-        ascend: how to make a bundle for Ascend NPUs; only for that target.
+        options: how to make a bundle of that target.
     """
 
     checkpoints: Sequence[Path]
@@ -59,7 +57,7 @@ class ExportRequest:
     tolerance: float | None = None
     name: str | None = None
     overwrite: bool = False
-    ascend: AscendOptions = field(default_factory=AscendOptions)
+    options: TargetOptions = field(default_factory=TargetOptions)
 
 
 def export_bundle(request: ExportRequest) -> Manifest:
@@ -74,10 +72,7 @@ def export_bundle(request: ExportRequest) -> Manifest:
         ConfigError: the checkpoints do not fit together.
         ExportError: the target is not available, a network cannot be exported, or its graph disagrees with torch.
     """
-    if request.target not in TARGETS:
-        raise ExportError(f"target {request.target!r} is not available; available now: {', '.join(TARGETS)}.")
-    if request.target == ASCEND:
-        request.ascend.check()
+    check_options(request.target, request.options)
     output = request.output.absolute()
     check_target(output, overwrite=request.overwrite)
     sources = read_sources(request.checkpoints)
@@ -91,9 +86,7 @@ def export_bundle(request: ExportRequest) -> Manifest:
         write_reference(folder / REFERENCE_NAME, reference)
         manifest = _manifest(request.name or output.name, sources, graphs)
         manifest.write(folder)
-        if request.target == ASCEND:
-            manifest = add_ascend(folder, manifest, request.ascend, output)
-    return manifest
+        return finish(request.target, folder, manifest, request.options, output)
 
 
 def _export_graph(plan: GraphPlan, opset: int, folder: Path) -> tuple[GraphEntry, Arrays]:

@@ -27,6 +27,15 @@ def save_graph(model: onnx.ModelProto, plan: GraphPlan, opset: int, path: Path) 
         ExportError: the saved file is not what was asked for.
     """
     onnx.save_model(model, str(path))
+    check_saved(path, opset, plan.inputs, plan.outputs)
+
+
+def check_saved(path: Path, opset: int, inputs: tuple[TensorEntry, ...], outputs: tuple[TensorEntry, ...]) -> None:
+    """Check a file: valid ONNX, of this opset, with these inputs and outputs, and allowed operators only.
+
+    Raises:
+        ExportError: it is something else.
+    """
     saved = onnx.load_model(str(path))
     try:
         onnx.checker.check_model(saved, full_check=True)
@@ -41,8 +50,8 @@ def save_graph(model: onnx.ModelProto, plan: GraphPlan, opset: int, path: Path) 
         if node.op_type in FORBIDDEN_OPS:
             raise ExportError(f"{path.name}: {node.name} is a {node.op_type}: {FORBIDDEN_OPS[node.op_type]}.")
     for kind, found, wanted in (
-        ("inputs", tensors(saved.graph.input), plan.inputs),
-        ("outputs", tensors(saved.graph.output), plan.outputs),
+        ("inputs", tensors(saved.graph.input), inputs),
+        ("outputs", tensors(saved.graph.output), outputs),
     ):
         if found != wanted:
             raise ExportError(f"{path.name}: {kind} are {found}, the bundle's contract says {wanted}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from lipforge.kernels.errors import BackendError, ConfigError
@@ -12,17 +13,19 @@ from lipforge.runtime.acl_process import acl_process
 from lipforge.runtime.manifest import Manifest
 from lipforge.runtime.om_conversion import SCRIPT_NAME, Conversion
 from lipforge.runtime.onnx_engine import CPU_PROVIDER
+from lipforge.runtime.packages import require
 
-AUTO, ONNXRUNTIME, ACL = "auto", "onnxruntime", "acl"
+AUTO, ONNXRUNTIME, OPENVINO, ACL = "auto", "onnxruntime", "openvino", "acl"
 
 PROVIDERS: Mapping[str, str] = {
     ONNXRUNTIME: CPU_PROVIDER,
     "onnxruntime-cuda": "CUDAExecutionProvider",
+    "onnxruntime-tensorrt": "TensorrtExecutionProvider",
     "onnxruntime-cann": "CANNExecutionProvider",
 }
-"""Backends that run the bundle's ONNX files, and onnxruntime's name of what computes."""
+"""Backends that run the bundle's ONNX files with onnxruntime, and its name of what computes."""
 
-BACKENDS = (AUTO, *PROVIDERS, ACL)
+BACKENDS = (AUTO, *PROVIDERS, OPENVINO, ACL)
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ class Choice:
 def choose_backend(requested: str, folder: Path, manifest: Manifest) -> Choice:
     """Choose the backend of a bundle.
 
-    ``auto`` takes the NPU if the bundle was converted for the one that is here, else onnxruntime on the CPU. A backend
-    that is named is taken or refused.
+    ``auto`` takes the NPU if the bundle was converted for the one that is here, OpenVINO if the bundle was made for it
+    and it is installed, else onnxruntime on the CPU. A backend that is named is taken or refused.
 
     Args:
         requested: one of ``BACKENDS``.
@@ -52,20 +55,32 @@ def choose_backend(requested: str, folder: Path, manifest: Manifest) -> Choice:
     Raises:
         ConfigError: there is no such backend.
         BackendError: ``acl`` was named and cannot run this bundle here.
+        MissingPackageError: ``openvino`` was named and is not installed.
         InputError: the bundle's conversion is damaged.
     """
     if requested not in BACKENDS:
         raise ConfigError(f"--backend {requested}: allowed are {', '.join(BACKENDS)}.")
     if requested in PROVIDERS:
         return Choice(requested, "it was named")
+    if requested == OPENVINO:
+        require(OPENVINO)
+        return Choice(OPENVINO, "it was named")
     if requested == AUTO and manifest.ascend is None:
-        return Choice()
+        return _without_npu(manifest)
     obstacle = acl_obstacle(folder, manifest)
     if not obstacle:
         return Choice(ACL, "the bundle was converted for the NPU that is here")
     if requested == ACL:
         raise BackendError(f"--backend acl: {obstacle}")
     return Choice(ONNXRUNTIME, obstacle)
+
+
+def _without_npu(manifest: Manifest) -> Choice:
+    if manifest.openvino is None:
+        return Choice()
+    if find_spec(OPENVINO) is None:
+        return Choice(ONNXRUNTIME, "the bundle was made for OpenVINO, which is not installed")
+    return Choice(OPENVINO, "the bundle was made for OpenVINO")
 
 
 def acl_obstacle(folder: Path, manifest: Manifest) -> str:

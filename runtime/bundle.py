@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lipforge.kernels.errors import BackendError, ConfigError, InputError
 from lipforge.runtime.acl_engine import AclEngine
-from lipforge.runtime.backends import ACL, AUTO, PROVIDERS, Choice, choose_backend
+from lipforge.runtime.backends import ACL, AUTO, OPENVINO, PROVIDERS, Choice, choose_backend
 from lipforge.runtime.engine import Engine
 from lipforge.runtime.manifest import FILE_NAME, GraphEntry, Manifest
 from lipforge.runtime.om_conversion import Conversion
@@ -77,7 +77,7 @@ class Bundle:
 
         Raises:
             ConfigError: the bundle has no such graph, or the graph is not what the manifest says.
-            BackendError: the backend cannot load it.
+            BackendError: the backend cannot load it, or its package is missing.
             InputError: the bundle has no OM of it although the NPU was chosen.
         """
         if self._shared is None:
@@ -93,7 +93,13 @@ class Bundle:
             if conversion is None:
                 raise BackendError(f"{self.folder}: holds no OM; it vanished after the bundle was loaded.")
             return AclEngine(conversion.locate(self.folder, name), entry.inputs, entry.outputs)
-        engine = OnnxEngine(self.paths[name], threads, PROVIDERS[self.choice.backend])
+        engine: Engine
+        if self.choice.backend == OPENVINO:
+            from lipforge.runtime.openvino_engine import OpenVinoEngine
+
+            engine = OpenVinoEngine(self.paths[name], threads)
+        else:
+            engine = OnnxEngine(self.paths[name], threads, PROVIDERS[self.choice.backend])
         for role, said, found in (
             ("inputs", entry.inputs, engine.inputs),
             ("outputs", entry.outputs, engine.outputs),

@@ -25,6 +25,7 @@ from lipforge.kernels.spec import (
 )
 from lipforge.runtime.ascend_entry import AscendEntry
 from lipforge.runtime.frame_window import ChunkWindow, FrameWindow
+from lipforge.runtime.int8_entry import Int8Entry
 from lipforge.runtime.manifest_graphs import GraphEntry, ParityEntry, TensorEntry, read_graph, sha256_of
 from lipforge.runtime.manifest_values import Reader
 
@@ -46,6 +47,8 @@ SCHEMA = 1
 KIND = "lipforge-bundle"
 FILE_NAME = "manifest.json"
 REFERENCE_NAME = "reference.npz"
+
+PRECISIONS = FP32, FP16, INT8 = "fp32", "fp16", "int8"
 
 SPECS: Mapping[str, type[Spec]] = {
     "mel": MelSpec,
@@ -91,6 +94,9 @@ class Manifest:
         graphs: the ONNX files by graph name.
         source: checkpoint kinds and steps, versions of the tools.
         ascend: how the graphs become models of an Ascend NPU; None for a bundle that was not exported for one.
+        int8: how the graphs were quantised; None for a bundle that was not.
+        precision: what the graphs compute in, one of ``PRECISIONS``.
+        openvino: version of OpenVINO that the graphs were made for and verified with; None for another bundle.
     """
 
     name: str
@@ -100,6 +106,9 @@ class Manifest:
     graphs: dict[str, GraphEntry]
     source: dict[str, Any]
     ascend: AscendEntry | None = None
+    int8: Int8Entry | None = None
+    precision: str = FP32
+    openvino: str | None = None
 
     @property
     def mel(self) -> MelSpec:
@@ -195,6 +204,9 @@ class Manifest:
             graphs={name: read_graph(entry) for name, entry in reader.table("graphs").items()},
             source=reader.mapping("source"),
             ascend=AscendEntry.read(reader.inner("ascend")) if "ascend" in reader.values else None,
+            int8=Int8Entry.read(reader.inner("int8")) if "int8" in reader.values else None,
+            precision=reader.choice("precision", PRECISIONS) if "precision" in reader.values else FP32,
+            openvino=reader.text("openvino") if "openvino" in reader.values else None,
         )
         manifest.validate(where)
         said = reader.number("lookahead_ms")
@@ -234,6 +246,9 @@ class Manifest:
             "graphs": {name: asdict(graph) for name, graph in self.graphs.items()},
             "source": self.source,
             **({} if self.ascend is None else {"ascend": asdict(self.ascend)}),
+            **({} if self.int8 is None else {"int8": asdict(self.int8)}),
+            **({} if self.precision == FP32 else {"precision": self.precision}),
+            **({} if self.openvino is None else {"openvino": self.openvino}),
         }
 
     def write(self, folder: Path) -> Path:

@@ -13,6 +13,8 @@ from lipforge.runtime.engine import check_array
 from lipforge.runtime.manifest import TensorEntry
 
 CPU_PROVIDER = "CPUExecutionProvider"
+NEXT_PROVIDER = {"TensorrtExecutionProvider": "CUDAExecutionProvider"}
+"""Who takes what a provider cannot do, before the CPU does."""
 
 _DTYPES = {
     "tensor(float)": "float32",
@@ -51,8 +53,9 @@ class OnnxEngine:
         options.log_severity_level = 3
         # Threads that spin while they wait would take the cores from decoding and encoding.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers = [provider, *(name for name in [NEXT_PROVIDER.get(provider)] if name)]
         try:
-            self._session = ort.InferenceSession(str(path), options, providers=[provider])
+            self._session = ort.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # onnxruntime's exceptions share no base class but this
             raise BackendError(f"{path}: onnxruntime cannot load it ({_first_line(error)}).") from error
         # A provider whose libraries are missing is left out with no more than a line on stderr.

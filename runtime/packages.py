@@ -13,6 +13,7 @@ EXTRA_OF = {
     "omegaconf": "train",
     "tensorboard": "train",
     "onnx": "export",
+    "openvino": "openvino",
     "triton": "gpu",
     "torch_npu": "npu",
     "sounddevice": "live",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +14,8 @@ from lipforge.export.ascend.checked_graph import CheckedGraph
 from lipforge.export.ascend.finding import Finding, Severity
 from lipforge.export.ascend.half import HALF_MAX, peaks, round_to_half, run_model
 from lipforge.export.ascend.input_forms import AippInput
+from lipforge.export.half_budget import half_budget
 from lipforge.runtime.engine import Arrays
-
-# Largest absolute error that float16 may cause, in the output's own unit. None of them shows: 0.02 px of the crop is
-# far below what resampling does, 0.005 of the range is 1.3 grey levels, 0.01 head-frame units are 1 % of an open mouth.
-BUDGET: Mapping[str, float] = {"flow": 0.02, "lips": 0.01, "mask": 0.005, "colour": 0.005}
-BYTE_BUDGET = 2.0
-SHARE_BUDGET = 0.01
-"""Of the range of values, or of 1 if that is larger, for outputs that have no budget of their own."""
 
 SEED = 310
 SHOWN = 5
@@ -62,7 +56,9 @@ def rehearse(
     """
     fed = [_feed(graph.model, arrays, aipp) for arrays in samples]
     truths = [run_model(original, arrays) for arrays in samples]
-    budgets = {name: _budget(name, [truth[name] for truth in truths], budget) for name in truths[0]}
+    budgets = {
+        name: half_budget(name, [truth[name] for truth in truths]) if budget is None else budget for name in truths[0]
+    }
     largest = peaks(graph.model, fed)
     top = largest[0].value if largest else 0.0
     if graph.precision == "origin":
@@ -131,15 +127,6 @@ def _feed(model: onnx.ModelProto, arrays: Arrays, aipp: Sequence[AippInput]) -> 
         else:
             fed[name] = array.astype(np.float32) if name in floats else array
     return fed
-
-
-def _budget(name: str, truths: Sequence[NDArray[np.generic]], override: float | None) -> float:
-    if override is not None:
-        return override
-    if truths[0].dtype == np.uint8:
-        return BYTE_BUDGET
-    span = max(float(np.ptp(truth.astype(np.float64))) for truth in truths)
-    return BUDGET.get(name, SHARE_BUDGET * max(1.0, span))
 
 
 def _error(produced: NDArray[np.generic], truth: NDArray[np.generic]) -> float:

@@ -34,8 +34,8 @@ INTERRUPTED = 130
     "--backend",
     default="auto",
     show_default=True,
-    help="What runs the networks: auto, onnxruntime (CPU), onnxruntime-cuda, onnxruntime-cann or acl (Ascend NPU). "
-    "One that is named never falls back to another.",
+    help="What runs the networks: auto, onnxruntime (CPU), onnxruntime-cuda, onnxruntime-tensorrt, onnxruntime-cann, "
+    "openvino or acl (Ascend NPU). One that is named never falls back to another.",
 )
 def sync(
     face: Path,

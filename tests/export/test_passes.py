@@ -15,6 +15,7 @@ from torch.nn import functional
 from lipforge.export.graph import Graph, opset_of, shape_of
 from lipforge.export.onnx_file import save_graph
 from lipforge.export.passes.batch_axis import open_batch_axis
+from lipforge.export.passes.transposed import split_transposed
 from lipforge.export.plan import GraphPlan
 from lipforge.export.trace import to_onnx
 from lipforge.kernels.errors import ExportError
@@ -175,3 +176,44 @@ def test_moving_pixels_in_the_graph_is_refused(plan_of: PlanOf, tmp_path: Path) 
     plan = plan_of(Sampler(), 5, 6, 6)
     with pytest.raises(ExportError, match="is a GridSample: moving pixels is the compositor's job"):
         save_graph(to_onnx(plan), plan, 17, tmp_path / "test.onnx")
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(
+    ("layer", "side", "convolutions"),
+    [
+        (nn.ConvTranspose2d(5, 3, 3, 2, 1, 1), 6, 4),
+        (nn.ConvTranspose2d(5, 3, 4, 2, 1), 5, 4),
+        (nn.ConvTranspose2d(5, 3, 2, 2, bias=False), 4, 4),
+        (nn.ConvTranspose2d(5, 3, 5, 3, 1), 4, 9),
+        (nn.ConvTranspose2d(5, 3, 3), 1, 9),  # one pixel becomes what the kernel is
+        (nn.ConvTranspose2d(5, 3, 3, 1, 1), 6, 0),  # does not enlarge
+        (nn.ConvTranspose2d(5, 3, 3, 2, 1), 6, 0),  # 11 pixels are no multiple of 6
+        (nn.ConvTranspose2d(6, 4, 3, 2, 1, 1, groups=2), 6, 0),
+        (nn.ConvTranspose2d(5, 3, 3, 2, 2, 1, dilation=2), 4, 0),
+    ],
+)
+def test_transposed_convolutions_split_exactly(
+    plan_of: PlanOf, layer: nn.ConvTranspose2d, side: int, convolutions: int, channels_last: bool, tmp_path: Path
+) -> None:
+    for follower in (nn.Identity(), nn.ReLU()):
+        module = nn.Sequential(nn.Conv2d(3, layer.in_channels, 1), layer, follower, nn.Conv2d(layer.out_channels, 2, 1))
+        plan = plan_of(module, 3, side, side)
+        graph = Graph(to_onnx(plan))
+        assert split_transposed(graph, channels_last=channels_last) == (convolutions > 0)
+        model = graph.finished()
+        save_graph(model, plan, 17, tmp_path / "test.onnx")
+        ops = Counter(node.op_type for node in model.graph.node)
+        assert ops["Conv"] == 2 + convolutions
+        assert ops["ConvTranspose"] == (convolutions == 0)
+        assert ops["DepthToSpace"] == (convolutions > 0 and not channels_last)
+        x = np.random.default_rng(1).normal(size=(3, 3, side, side)).astype(np.float32)
+        with torch.no_grad():
+            expected = module(torch.from_numpy(x)).numpy()
+        produced = OnnxEngine(tmp_path / "test.onnx").run({"x": x})["y"]
+        np.testing.assert_allclose(produced, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
+
+
+def test_oblong_pictures_keep_their_transposed_convolutions(plan_of: PlanOf) -> None:
+    graph = Graph(to_onnx(plan_of(nn.ConvTranspose2d(3, 2, 3, 2, 1, 1), 3, 4, 6)))
+    assert split_transposed(graph, channels_last=False) == 0

@@ -13,9 +13,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from lipforge.export.ascend.checked_graph import CheckedGraph
-from lipforge.export.ascend.from_bundle import export_from_bundle
 from lipforge.export.ascend.operator_table import OperatorTable
 from lipforge.export.ascend.target import AscendOptions
+from lipforge.export.from_bundle import export_from_bundle
+from lipforge.export.targets import ASCEND, TargetOptions
 
 Value = tuple[str, Sequence[int | str]] | tuple[str, Sequence[int | str], int]
 
@@ -60,7 +61,7 @@ def model_of() -> Callable[..., onnx.ModelProto]:
 def converted(bundle: Path, atc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny bundle, converted for batches of 1 and 4; not to be changed."""
     folder = tmp_path_factory.mktemp("npu") / "converted"
-    export_from_bundle(bundle, folder, AscendOptions(gears=(1, 4), atc=atc))
+    export_from_bundle(bundle, folder, ASCEND, TargetOptions(ascend=AscendOptions(gears=(1, 4), atc=atc)))
     return folder
 
 

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from lipforge.export.ascend.half import run_model
 from lipforge.export.ascend.input_forms import AippInput, use_aipp, use_floats
-from lipforge.export.ascend.rehearsal import BUDGET
+from lipforge.export.half_budget import BUDGET
 from lipforge.runtime.bundle import Bundle
 
 node = helper.make_node

@@ -13,10 +13,11 @@ import numpy as np
 import onnx
 import pytest
 
-from lipforge.export.ascend.from_bundle import export_from_bundle
 from lipforge.export.ascend.target import AscendOptions
 from lipforge.export.bundle_folder import read_reference
 from lipforge.export.export_bundle import ExportRequest, export_bundle
+from lipforge.export.from_bundle import export_from_bundle
+from lipforge.export.targets import ASCEND, TargetOptions
 from lipforge.export.verify import verify_bundle
 from lipforge.kernels.errors import BackendError, ExportError, InputError
 from lipforge.runtime.acl_module import Acl
@@ -106,7 +107,9 @@ def test_checkpoints_are_exported_as_onnx_is_and_then_converted(
     audio2lips: Path, warp: Path, bundle: Path, atc: Path, tmp_path: Path, fake_acl: Any
 ) -> None:
     options = AscendOptions(gears=(2,), atc=atc, float_inputs=True)
-    request = ExportRequest([warp, audio2lips], tmp_path / "my bundle", target="ascend-om", ascend=options)
+    request = ExportRequest(
+        [warp, audio2lips], tmp_path / "my bundle", target=ASCEND, options=TargetOptions(ascend=options)
+    )
     manifest = export_bundle(request)
     for graph in manifest.graphs.values():
         assert (tmp_path / "my bundle" / graph.file).read_bytes() == (bundle / graph.file).read_bytes()
@@ -117,7 +120,7 @@ def test_checkpoints_are_exported_as_onnx_is_and_then_converted(
 
 def test_equal_inputs_give_equal_bytes_and_no_machine_is_told(bundle: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        export_from_bundle(bundle, tmp_path / name, OPTIONS)
+        export_from_bundle(bundle, tmp_path / name, ASCEND, TargetOptions(ascend=OPTIONS))
     files = sorted(file.name for file in (tmp_path / "one").iterdir())
     for name in files:
         content = (tmp_path / "one" / name).read_bytes()
@@ -130,7 +133,7 @@ def test_the_script_converts_where_there_is_no_lipforge(
     bundle: Path, atc: Path, tmp_path: Path, fake_acl: Any, no_atc: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "it's a bundle"
-    export_from_bundle(bundle, folder, OPTIONS)
+    export_from_bundle(bundle, folder, ASCEND, TargetOptions(ascend=OPTIONS))
     run = subprocess.run(["./convert.sh"], cwd=folder, capture_output=True, text=True, check=False)
     assert (run.returncode, "atc is not on PATH" in run.stderr) == (1, True)
     with pytest.raises(BackendError, match=r"holds no OM yet. Run its convert\.sh"):
@@ -149,7 +152,7 @@ def test_the_script_takes_another_chip_and_the_runtime_notices(
 ) -> None:
     monkeypatch.setenv("PATH", f"{atc.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_ATC_ARCH", "x86_64")
-    export_from_bundle(bundle, tmp_path / "bundle", OPTIONS)
+    export_from_bundle(bundle, tmp_path / "bundle", ASCEND, TargetOptions(ascend=OPTIONS))
     subprocess.run([tmp_path / "bundle" / "convert.sh", "Ascend910B4"], capture_output=True, check=True)
     conversion = Conversion.read(tmp_path / "bundle")
     assert conversion is not None
@@ -176,7 +179,7 @@ def test_a_script_whose_atc_fails_says_so_and_leaves_no_claim(
 
 def test_aipp_prepares_the_picture_on_the_npu(bundle: Path, atc: Path, tmp_path: Path, fake_acl: Any) -> None:
     options = AscendOptions(gears=(1, 4), atc=atc, aipp=True, float_inputs=True)
-    manifest = export_from_bundle(bundle, tmp_path / "bundle", options)
+    manifest = export_from_bundle(bundle, tmp_path / "bundle", ASCEND, TargetOptions(ascend=options))
     assert manifest.ascend is not None
     warp, audio = manifest.ascend.models["warp"], manifest.ascend.models["audio2lips"]
     assert (warp.aipp, warp.aipp_inputs) == ("warp-aipp.cfg", ("reference",))
@@ -200,7 +203,12 @@ def test_aipp_without_a_picture_is_refused(bundle: Path, tmp_path: Path, monkeyp
 
 
 def test_a_static_bundle_takes_one_sample(bundle: Path, atc: Path, tmp_path: Path, fake_acl: Any) -> None:
-    export_from_bundle(bundle, tmp_path / "bundle", AscendOptions(gears=(1,), atc=atc, precision="origin"))
+    export_from_bundle(
+        bundle,
+        tmp_path / "bundle",
+        ASCEND,
+        TargetOptions(ascend=AscendOptions(gears=(1,), atc=atc, precision="origin")),
+    )
     check_agreement(tmp_path / "bundle", batches=(1,))
     check_clean(fake_acl)
 
@@ -208,10 +216,16 @@ def test_a_static_bundle_takes_one_sample(bundle: Path, atc: Path, tmp_path: Pat
 def test_a_failing_atc_leaves_the_log_and_the_old_bundle(
     bundle: Path, atc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export_from_bundle(bundle, tmp_path / "bundle", OPTIONS, name="old")
+    export_from_bundle(bundle, tmp_path / "bundle", ASCEND, TargetOptions(ascend=OPTIONS), name="old")
     monkeypatch.setenv("FAKE_ATC_FAIL", "E10501")
     with pytest.raises(ExportError, match=r"audio2lips: atc ended with code 255. E10501: the chip's operators"):
-        export_from_bundle(bundle, tmp_path / "bundle", replace(OPTIONS, convert=True, atc=atc), overwrite=True)
+        export_from_bundle(
+            bundle,
+            tmp_path / "bundle",
+            ASCEND,
+            TargetOptions(ascend=replace(OPTIONS, convert=True, atc=atc)),
+            overwrite=True,
+        )
     assert Manifest.read(tmp_path / "bundle").name == "old"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bundle", "bundle.audio2lips.atc.log"]
 
@@ -219,9 +233,9 @@ def test_a_failing_atc_leaves_the_log_and_the_old_bundle(
 def test_a_converted_bundle_can_be_replaced_but_not_with_files_of_ones_own(bundle: Path, converted_copy: Path) -> None:
     (converted_copy / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"files that are not the bundle's: \['notes.txt'\]"):
-        export_from_bundle(bundle, converted_copy, OPTIONS, overwrite=True)
+        export_from_bundle(bundle, converted_copy, ASCEND, TargetOptions(ascend=OPTIONS), overwrite=True)
     (converted_copy / "notes.txt").unlink()
-    export_from_bundle(bundle, converted_copy, OPTIONS, overwrite=True)
+    export_from_bundle(bundle, converted_copy, ASCEND, TargetOptions(ascend=OPTIONS), overwrite=True)
     assert Conversion.read(converted_copy) is None
     assert not list(converted_copy.glob("*.om"))
 
@@ -230,9 +244,9 @@ def test_a_graph_that_float16_spoils_is_refused_unless_asked_otherwise(bundle: P
     said: list[str] = []
     strict = replace(OPTIONS, fp16_budget=1e-9, say=said.append)
     with pytest.raises(ExportError, match=r"(?s)nothing was written\..*ASC203 audio2lips: lips: float16 moves"):
-        export_from_bundle(bundle, tmp_path / "bundle", strict)
+        export_from_bundle(bundle, tmp_path / "bundle", ASCEND, TargetOptions(ascend=strict))
     assert not list(tmp_path.iterdir())
-    export_from_bundle(bundle, tmp_path / "bundle", replace(strict, precision="mixed"))
+    export_from_bundle(bundle, tmp_path / "bundle", ASCEND, TargetOptions(ascend=replace(strict, precision="mixed")))
     assert any(line.startswith("warning: ASC203 warp: flow") for line in said)
     assert "--precision_mode_v2=mixed_float16" in (tmp_path / "bundle" / "convert.sh").read_text()
 
@@ -274,7 +288,9 @@ def test_options_that_cannot_be_are_told_before_anything_is_done(
 ) -> None:
     with pytest.raises(ExportError, match=message):
         export_bundle(
-            ExportRequest([tmp_path], tmp_path / "new", target="ascend-om", ascend=replace(OPTIONS, **changes))
+            ExportRequest(
+                [tmp_path], tmp_path / "new", target=ASCEND, options=TargetOptions(ascend=replace(OPTIONS, **changes))
+            )
         )
     assert not list(tmp_path.iterdir())
 

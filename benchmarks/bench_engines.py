@@ -1,0 +1,222 @@
+"""Networks on every engine: ms a frame of the published generator and of the shipped model, at batch 1 and 8.
+
+``pytest benchmarks/bench_engines.py --benchmark-enable --benchmark-only`` times each engine by itself; run as a script
+it takes them in turns, so that a busy machine is unfair to none, and prints the table of docs/export.md. The published
+size has fresh weights and 8 bits are calibrated on drawn samples: neither changes the time. In a smoke run the
+generator is narrow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lipforge.runtime.bundle import Bundle
+from lipforge.runtime.onnx_engine import OnnxEngine
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("openvino")
+
+SIZE_PX = 96
+NARROW: dict[str, Any] = {
+    "face": [4, 4, 8, 8, 8, 8, 8],
+    "face_repeats": [0] * 5,
+    "audio": [4, 4, 8, 8],
+    "audio_repeats": [0] * 4,
+    "audio_embedding": 8,
+    "decoder": [8, 8, 8, 8, 8, 4, 4],
+    "decoder_repeats": [0] * 6,
+    "head": 4,
+}
+SHIPPED = "synth-warp"
+# What `lipforge export synth-warp --target onnx-int8` leaves in float32.
+SHIPPED_FLOATS = ("/network/fine/conv/Conv", "/network/expand/Conv", "/network/coarse_flow/Conv", "/network/out/Conv")
+NETWORKS = ("published", "shipped")
+ENGINES = ("torch", "onnxruntime fp32", "onnxruntime int8", "openvino fp32", "openvino int8")
+BATCHES, THREADS = (1, 8), (1, 2)
+CALIBRATION = 4
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """Files by network and kind (fp32, int8, int8-openvino), their inputs and outputs, and the network in torch."""
+
+    torch: Any
+    files: dict[tuple[str, str], list[tuple[str, Path]]]
+    arrays: dict[str, dict[str, tuple[tuple[int, ...], type]]]
+
+
+def settle(network: Any) -> None:
+    """Give fresh norms the statistics of some noise: without, values fade to denormal numbers, which are slow."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network.train()(torch.rand(4, 1, 80, 16) * 8 - 4, torch.rand(4, 6, SIZE_PX, SIZE_PX))
+    network.eval()
+
+
+def build(folder: Path, *, narrow: bool) -> Graphs:
+    """Write every graph."""
+    import onnx
+
+    from lipforge.export.int8.quantiser import Quantiser
+    from lipforge.export.plan import GraphPlan, tensor
+    from lipforge.export.trace import to_onnx
+    from lipforge.export.wav2lip_graphs import InpaintGraph
+    from lipforge.train.models.wav2lip import Wav2Lip
+
+    torch.manual_seed(0)
+    network = Wav2Lip(**(NARROW if narrow else {}))
+    settle(network)
+    picture = (SIZE_PX, SIZE_PX, 3)
+    inputs = (
+        tensor("mel", "float32", 80, 16),
+        tensor("face", "uint8", *picture),
+        tensor("reference", "uint8", *picture),
+    )
+    outputs = (tensor("image", "uint8", *picture),)
+    plan = GraphPlan("published", InpaintGraph(network, SIZE_PX).eval(), inputs, outputs, {"image": 1.0})
+    models = {"published": to_onnx(plan)}
+    bundle = Bundle.load(SHIPPED)
+    models |= {name: onnx.load_model(str(path)) for name, path in bundle.paths.items()}
+    arrays = {"published": {entry.name: _sizes(entry) for entry in (*inputs, *outputs)}}
+    for name in bundle.paths:
+        graph = bundle.graph(name)
+        arrays[name] = {entry.name: _sizes(entry) for entry in (*graph.inputs, *graph.outputs)}
+    files: dict[tuple[str, str], list[tuple[str, Path]]] = {}
+    for name, model in models.items():
+        owner = "published" if name == "published" else "shipped"
+        feeds = [_fill(arrays[name], 1, seed) for seed in range(CALIBRATION)]
+        wanted = [value.name for value in model.graph.input]
+        feeds = [{key: feed[key] for key in wanted} for feed in feeds]
+        made = {"fp32": model}
+        for kind, channels_last in (("int8", True), ("int8-openvino", False)):
+            quantiser = Quantiser(model, feeds, channels_last=channels_last)
+            made[kind] = quantiser.quantised([layer for layer in SHIPPED_FLOATS if layer in quantiser.layers])
+        for kind, variant in made.items():
+            path = folder / f"{name}-{kind}.onnx"
+            onnx.save_model(variant, str(path))
+            files.setdefault((owner, kind), []).append((name, path))
+    return Graphs(network, files, arrays)
+
+
+def runner(graphs: Graphs, network: str, engine: str, batch: int, threads: int) -> Callable[[], object]:
+    """Return a call that computes ``batch`` frames."""
+    if engine == "torch":
+        torch.set_num_threads(threads)
+        mel, face = torch.zeros(batch, 1, 80, 16), torch.rand(batch, 6, SIZE_PX, SIZE_PX)
+
+        def run() -> object:
+            torch.set_num_threads(threads)
+            with torch.inference_mode():
+                return graphs.torch(mel, face)
+
+        return run
+    library, precision = engine.split()
+    kind = "int8-openvino" if (library, precision) == ("openvino", "int8") else precision
+    bound = [
+        _load(library, path, threads).bind(_fill(graphs.arrays[name], batch, 9))
+        for name, path in graphs.files[network, kind]
+    ]
+
+    def run_bound() -> object:
+        for one in bound:
+            one()
+        return None
+
+    return run_bound
+
+
+def _load(library: str, path: Path, threads: int) -> Any:
+    if library == "onnxruntime":
+        return OnnxEngine(path, threads)
+    from lipforge.runtime.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(path, threads)
+
+
+def _sizes(entry: Any) -> tuple[tuple[int, ...], type]:
+    return tuple(int(size) for size in entry.shape[1:]), np.dtype(entry.dtype).type
+
+
+def _fill(arrays: dict[str, tuple[tuple[int, ...], type]], batch: int, seed: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return {
+        name: random.integers(0, 256, (batch, *shape), np.uint8)
+        if kind is np.uint8
+        else random.uniform(-4, 4, (batch, *shape)).astype(np.float32)
+        for name, (shape, kind) in arrays.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def graphs(request, tmp_path_factory) -> Graphs:
+    return build(tmp_path_factory.mktemp("engines"), narrow=not request.config.getoption("benchmark_enable"))
+
+
+@pytest.mark.benchmark(group="networks of a frame")
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize(
+    ("network", "engine"), [(network, engine) for network in NETWORKS for engine in ENGINES[network == "shipped" :]]
+)
+def test_engine(benchmark, graphs, network, engine, batch, threads):
+    benchmark.group = f"networks of a frame, batch {batch}, {threads} threads (published: torch's own is the peer)"
+    benchmark(runner(graphs, network, engine, batch, threads))
+
+
+def measure(runs: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
+    """Time every run once a round, in turns."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = clock()
+            run()
+            times[name].append(clock() - start)
+    return times
+
+
+def table(graphs: Graphs, rounds: int) -> None:
+    """Print ms a frame: CPU time with one thread, wall time with two; and how often faster than torch at batch 1."""
+    for threads in THREADS:
+        clock = time.process_time if threads == 1 else time.perf_counter
+        peer: float | None = None
+        for batch in BATCHES:
+            pairs = [(network, engine) for network in NETWORKS for engine in ENGINES[network == "shipped" :]]
+            runs = {
+                f"{network} | {engine}": runner(graphs, network, engine, batch, threads) for network, engine in pairs
+            }
+            for name, times in measure(runs, rounds, clock).items():
+                least, middle = (1000 * pick(times) / batch for pick in (min, statistics.median))
+                peer = least if peer is None else peer
+                ratio = f"{peer / least:.1f}"
+                print(f"| {threads} | {batch} | {name} | {least:.2f} | {middle:.2f} | {ratio} |", flush=True)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--narrow", action="store_true", help="a narrow generator, to try the script out")
+    options = parser.parse_args()
+    print("| threads | batch | network | engine | least ms | median ms | times torch, batch 1 |")
+    print("|-|-|-|-|-|-|-|")
+    with tempfile.TemporaryDirectory() as folder:
+        table(build(Path(folder), narrow=options.narrow), options.rounds)
+
+
+if __name__ == "__main__":
+    main()
