@@ -281,7 +281,9 @@ def _crop_at(picture: U8, face: Face, corner: tuple[float, float], side: float, 
     scale = px / side
     forward = face.transform * scale
     forward[:, 2] -= np.array(corner) * scale
-    return np.asarray(cv2.warpAffine(picture, forward, (px, px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return np.asarray(
+        cv2.warpAffine(picture, forward, (px, px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    )
 
 
 def _close_up(picture: U8, face: Face) -> U8:
