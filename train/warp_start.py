@@ -62,18 +62,17 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _copy_plain(network: WarpNet, found: dict[str, Tensor]) -> list[str]:
-    """Copy layers without a norm; of the last one those channels that mean the same: flow and mask."""
+    """Copy the layers without a norm; return those that the graph does not have."""
     fresh = []
     for name, parameter in network.named_parameters():
         if ".norm." in name or ".conv." in name:
             continue
         stored = found.get(PREFIX + name)
-        rows = 3 if name.startswith("out.") else len(parameter)
-        if stored is None or stored.shape[1:] != parameter.shape[1:] or len(stored) < rows:
+        if stored is None or stored.shape != parameter.shape:
             fresh.append(name)
             continue
         with torch.no_grad():
-            parameter[:rows] = stored[:rows]
+            parameter.copy_(stored)
     return fresh
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ def test_sounds_follow_each_other_and_are_known(seed: int) -> None:
     phonemes = babble(4.0, np.random.default_rng(seed))
     assert len(phonemes) > 15
     assert all(0.0 <= start < end <= 4.0 for _, start, end in phonemes)
-    assert all(before[2] <= after[1] for before, after in zip(phonemes, phonemes[1:], strict=False))
+    assert all(before[2] <= after[1] for before, after in itertools.pairwise(phonemes))
     assert all(len(visemes_of(ipa)) == 1 for ipa, _, _ in phonemes)
     jaw = unit_curves(phonemes, 4.0, 25)[:, UNIT_INDEX["jawOpen"]]
     assert jaw.min() < 0.05

@@ -28,7 +28,7 @@ def test_warp_net_starts_without_motion() -> None:
 def test_warp_net_cannot_touch_the_still_part() -> None:
     torch.manual_seed(0)
     network = WarpNet().eval()
-    for layer in (network.coarse_flow, network.out):
+    for layer in (network.low, network.out):
         torch.nn.init.normal_(layer.weight)
     crop, lips = torch.rand(1, 3, 96, 96), torch.rand(1, 2, 96, 96)
     flow, mask, _ = network.fields(network(crop, lips, lips))
@@ -42,7 +42,7 @@ def test_warp_net_cannot_touch_the_still_part() -> None:
 def test_a_finer_grid_shows_the_same_motion_and_paint() -> None:
     torch.manual_seed(0)
     network = WarpNet().eval()
-    for layer in (network.coarse_flow, network.out, network.palette):
+    for layer in (network.low, network.out):
         torch.nn.init.normal_(layer.weight, std=0.05)
     outputs = network(torch.rand(1, 3, 96, 96), torch.rand(1, 2, 96, 96), torch.rand(1, 2, 96, 96))
     coarse, fine = network.fields(outputs), network.fields(outputs, 2)
@@ -77,7 +77,7 @@ def test_frozen_parts_keep_weights_and_statistics() -> None:
     optimiser.step()
     changed = {name.split(".")[0] for name, value in network.state_dict().items() if not value.equal(before[name])}
     assert changed.isdisjoint({"down", "middle"})
-    assert {"up", "fine", "out", "palette"} <= changed
+    assert {"up", "fine", "out", "low"} <= changed
     with pytest.raises(ConfigError, match="no module 'encoder' to freeze"):
         network.freeze(["encoder"])
 
@@ -85,11 +85,7 @@ def test_frozen_parts_keep_weights_and_statistics() -> None:
 def test_warp_net_reaches_every_parameter() -> None:
     torch.manual_seed(0)
     network = WarpNet(size_px=32, still_px=0, encoder=(8, 8, 8, 8), decoder=(8, 8, 8), head=4)
-    for layer in (
-        network.coarse_flow,
-        network.out,
-        network.palette,
-    ):  # the zero start hides what is below
+    for layer in (network.low, network.out):  # the zero start hides what is below
         torch.nn.init.normal_(layer.weight)
     outputs = network(torch.rand(2, 3, 32, 32), torch.rand(2, 2, 32, 32), torch.rand(2, 2, 32, 32))
     sum(output.square().sum() for output in outputs).backward()

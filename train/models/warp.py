@@ -29,6 +29,7 @@ TOP_FADE_PX = 6  # flow and mask fade in over these rows below the still part, s
 PLANES = 3 + 2 + 2 + 2  # RGB, lips of the reference, lips wanted, coordinates
 PARTS = len(MouthPart)
 SHARPNESS = 3.0  # of the shares at use; 1 would be what the cross entropy trains
+LARGEST_LOGIT = 9.0  # of a part: the sum of four exponentials stays within float16
 # Where a mouth's inside can lie, as shares of the crop: left, top, right, bottom. On 96 px: (20, 40, 76, 84).
 MOUTH_BOX = (20 / 96, 40 / 96, 76 / 96, 84 / 96)
 
@@ -111,12 +112,12 @@ class WarpNet(nn.Module):
             nn.Sequential(ConvBlock(under + skip, width), ConvBlock(width, width))
             for under, skip, width in zip(below, list(encoder[:-1])[::-1], decoder, strict=False)
         )
-        self.coarse_flow = _zero_conv(decoder[-1], 2)
-        self.expand = nn.Conv2d(decoder[-1], head * 4, 1)
-        self.fine = ConvBlock(head + PLANES - 2, head)
+        self.low = _zero_conv(decoder[-1], 2 + 3 * PARTS)  # coarse flow, palette
+        self.expand = nn.ConvTranspose2d(decoder[-1], head, 2, 2)
+        # With one plane more, how the opening changes: channels in eights are what fast convolutions want.
+        self.fine = ConvBlock(head + PLANES - 1, head)
         self.out = _zero_conv(head, 3 + PARTS)
         self.out.bias = nn.Parameter(torch.tensor([0.0, 0.0, MASK_START, 1.0, *[0.0] * (PARTS - 1)]))
-        self.palette = _zero_conv(decoder[-1], 3 * PARTS)
         self.register_buffer("coordinates", _coordinate_planes(size_px)[:, :, still_px:], persistent=False)
         rows = torch.arange(size_px - still_px, dtype=torch.float32)
         self.register_buffer("fade", (rows / TOP_FADE_PX).clamp(max=1.0).view(1, 1, -1, 1), persistent=False)
@@ -153,10 +154,12 @@ class WarpNet(nn.Module):
         """
         planes = torch.cat([reference - 0.5, reference_lips, target_lips], 1)[:, :, self.still_px :]
         y = self._unet(planes)
-        z = self.out(self.fine(torch.cat([functional.pixel_shuffle(self.expand(y), 2), planes], 1)))
-        coarse = resize(self.coarse_flow(y), (self.size_px - self.still_px, self.size_px))
+        change = planes[:, 6:7] - planes[:, 4:5]
+        z = self.out(self.fine(torch.cat([self.expand(y), planes, change], 1)))
+        low = self.low(y)
+        coarse = resize(low[:, :2], (self.size_px - self.still_px, self.size_px))
         flow = (coarse + FINE_SHARE * z[:, :2]) * (FLOW_UNIT_PX * self.fade)
-        return WarpOutputs(flow, z[:, 2:3], z[:, 3:], self.palette(y))
+        return WarpOutputs(flow, z[:, 2:3], z[:, 3:], low[:, 2:])
 
     def fields(self, outputs: WarpOutputs, factor: int = 1) -> tuple[Tensor, Tensor, Tensor]:
         """Make what the compositor takes, on a grid of ``factor`` px to a crop px.
@@ -189,14 +192,17 @@ class WarpNet(nn.Module):
 
     def _inside(self, parts: Tensor, colours: Tensor, factor: int) -> Tensor:
         """How the colour of the box (B, 3, kh', kw') differs from that of the skin."""
-        shares = torch.softmax(parts * SHARPNESS, 1)
-        outside = colours[:, :3]
-        total: Tensor = torch.zeros_like(shares[:, :1])
+        # A softmax, spelt out: over so few channels that is several times faster, and its clamp suits half precision.
+        strengths = torch.exp((parts * SHARPNESS).clamp(-LARGEST_LOGIT, LARGEST_LOGIT))
+        left, top, right, bottom = (edge // 2 for edge in self.box(1))
+        painted, whole = strengths[:, :1] * 0.0, strengths[:, :1]
         for part in range(1, PARTS):
-            difference = colours[:, 3 * part : 3 * part + 3] - outside
-            left, top, right, bottom = (edge // 2 for edge in self.box(1))
-            total = total + shares[:, part : part + 1] * resize_box(difference, (left, top, right, bottom), 2 * factor)
-        return total
+            difference = resize_box(
+                colours[:, 3 * part : 3 * part + 3] - colours[:, :3], (left, top, right, bottom), 2 * factor
+            )
+            strength = strengths[:, part : part + 1]
+            painted, whole = painted + strength * difference, whole + strength
+        return painted / whole
 
     def _whole(self, lower: Tensor, factor: int) -> Tensor:
         """Put zeros above (B, C, k (S - still_px), kS) to fill the crop."""
