@@ -14,6 +14,7 @@ width            mouth width of a wide drive minus that of a pucker, in eye dist
 pairs            lip landmark error of real closed <-> open pairs of a clip, driven by the other frame's own lips
 sharpness        Laplacian energy around the mouth over that of the source, when driven by its own lips
 cheek, neck      mean change in grey levels beside and below the mouth when a closed mouth is told to stay closed
+lips             the same around the mouth when a closed mouth is told to be as it is: invented teeth would show there
 still            how much the lips of a still face tremble when the drive stands still and the tracker does not: px
 """
 
@@ -105,10 +106,6 @@ class Drive:
 class Driven(WarpGenerator):
     """The runtime's generator, told where the lips shall be."""
 
-    def __init__(self, bundle: Bundle) -> None:
-        super().__init__(bundle)
-        self.net_ms: list[float] = []
-
     def show(self, reference: Reference, target: F32) -> U8:
         """Return the picture with lips at ``target``, float32 (N, 2) crop px."""
         picture = reference.picture.copy()
@@ -188,6 +185,8 @@ class Judge:
             "sharpness worst": float(np.min(sharp)),
             "cheek change": float(np.median(changes[:, 0])),
             "neck change": float(np.median(changes[:, 1])),
+            "lips change median": float(np.median(changes[:, 2])),
+            "lips change worst": float(np.max(changes[:, 2])),
             "still median px": float(np.median(still)),
             "still worst px": float(np.max(still)),
         }
@@ -242,14 +241,20 @@ class Judge:
         shown = self.generator.show(reference, reference.face.lips)
         return _detail(_mouth(shown, reference.face)) / _detail(_mouth(reference.picture, reference.face))
 
-    def _changes(self, clip: Clip) -> tuple[float, float]:
+    def _changes(self, clip: Clip) -> tuple[float, float, float]:
         reference = clip.closed
         shown = self._shown(clip, reference, self._drive())
         change = np.abs(shown.astype(np.float32) - reference.picture).mean(2)
         size = self._crop.size_px
         squared = cv2.warpAffine(change, reference.face.transform, (size, size), flags=cv2.INTER_AREA)
         cheeks = np.concatenate([squared[40:60, 8:22].ravel(), squared[40:60, 74:88].ravel()])
-        return float(cheeks.mean()), float(squared[78:90, 24:72].mean())
+        return float(cheeks.mean()), float(squared[78:90, 24:72].mean()), self._lips_change(reference)
+
+    def _lips_change(self, reference: Reference) -> float:
+        """Mean change around the lips of a closed mouth that is told to be as it is: invented teeth would show."""
+        own = self.generator.show(reference, reference.face.lips)
+        before, after = (_mouth(picture, reference.face).astype(np.float32) for picture in (reference.picture, own))
+        return float(np.abs(after - before).mean())
 
     def _tremble(self, clip: Clip) -> float:
         """RMS of the second difference of the output's lip points, while only the tracked contour trembles."""

@@ -28,7 +28,7 @@ MASK_START = -2.0  # logit: a fresh network paints almost nothing
 TOP_FADE_PX = 6  # flow and mask fade in over these rows below the still part, so that no edge can show
 PLANES = 3 + 2 + 2 + 2  # RGB, lips of the reference, lips wanted, coordinates
 PARTS = len(MouthPart)
-SHARPNESS = 3.0  # of the shares at use; 1 would be what the cross entropy trains
+SHARPNESS = 6.0  # of the shares at use; 1 would be what the cross entropy trains
 LARGEST_LOGIT = 9.0  # of a part: the sum of four exponentials stays within float16
 # Where a mouth's inside can lie, as shares of the crop: left, top, right, bottom. On 96 px: (20, 40, 76, 84).
 MOUTH_BOX = (20 / 96, 40 / 96, 76 / 96, 84 / 96)
