@@ -12,7 +12,8 @@ _PAUSE_SHARE = 0.06
 
 def babble(seconds: float, rng: np.random.Generator) -> tuple[tuple[str, float, float], ...]:
     """Return phonemes as (ipa, start s, end s) that fill ``seconds``: syllables, with a pause now and then."""
-    phonemes, clock = [], float(rng.uniform(0.1, 0.4))
+    phonemes: list[tuple[str, float, float]] = []
+    clock = float(rng.uniform(0.1, 0.4))
     while clock < seconds:
         letters = _CONSONANTS if len(phonemes) % 2 == 0 else _VOWELS
         end = min(clock + float(rng.uniform(_SHORTEST_S, _LONGEST_S)), seconds)

@@ -147,9 +147,7 @@ class ClipMaker:
             target=target.astype(np.float32),
             units=np.stack(mouths),
             pairs=np.array(chosen, np.int16),
-            parts=np.stack(
-                [mouth_parts(capture, self.studio.head.face_class, self.studio.crop) for capture in captures]
-            ),
+            parts=np.stack([mouth_parts(capture, self.studio.head, self.studio.crop) for capture in captures]),
             flow=np.stack([flow for flow, _ in truth]),
             visible=np.stack([visible for _, visible in truth]),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -25,6 +26,8 @@ from lipforge.preprocess.synth.landmarks import Landmarks, load_landmarks, seal_
 from lipforge.preprocess.synth.raster import Visible, Window, rasterise, vertex_normals
 from lipforge.preprocess.synth.shading import Shader, apply_lens
 from lipforge.runtime.faces.similarity import fit_similarity_2d
+
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 #: The canvas shows more than the crop, so that the face tracker sees the whole face. Crop pixels: how far the canvas
 #: reaches beyond the crop's left and top edge, and its side.
@@ -117,7 +120,7 @@ class Studio:
         return np.asarray(cv2.dilate(opening, _OPENING_MARGIN), np.uint8)
 
 
-def crop_of(picture: npt.NDArray[np.floating], crop: CropSpec) -> npt.NDArray[np.floating]:
+def crop_of(picture: npt.NDArray[ScalarT], crop: CropSpec) -> npt.NDArray[ScalarT]:
     """The crop's part of a canvas-sized array (views only), still oversampled."""
     top, left, span = CANVAS_TOP * OVERSAMPLING, CANVAS_LEFT * OVERSAMPLING, crop.size_px * OVERSAMPLING
     return picture[top : top + span, left : left + span]
