@@ -110,6 +110,9 @@ def write(
     wav2lip, of any size                a bundle that `lipforge sync` runs (generator inpaint)
     syncnet, or wav2lip-disc            a bundle of one network that judges (generator none)
 
+    One of the arguments may be a bundle, also the name of one that ships: its graphs are kept where no checkpoint
+    replaces them, so that `lipforge export synth-warp runs/warp -o mine` exchanges one network.
+
     A published .pth file becomes a checkpoint with `lipforge train import`. A bundle is written only if ONNX Runtime
     reproduces torch on typical, random and extreme inputs. For every target but onnx one bundle may be given instead
     of checkpoints, also the name of one that ships.

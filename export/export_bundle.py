@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 
-from lipforge.export.bundle_folder import check_target, new_folder, write_reference
+from lipforge.export.bundle_folder import check_target, new_folder, read_reference, write_reference
 from lipforge.export.onnx_file import describe_graph, save_graph
 from lipforge.export.parity import compare, worst
 from lipforge.export.plan import Arrays, GraphPlan, run_torch
@@ -40,7 +41,8 @@ class ExportRequest:
     """What to export, and how.
 
     Attributes:
-        checkpoints: folders of the kinds that make a bundle together (``GENERATOR_OF``), in any order.
+        checkpoints: folders of the kinds that make a bundle together (``GENERATOR_OF``), in any order; among them may
+            be a bundle, whose graphs are kept where no checkpoint replaces them.
         output: the bundle's folder.
         target: one of ``targets.TARGETS``.
         opset: of the graphs.
@@ -76,10 +78,13 @@ def export_bundle(request: ExportRequest) -> Manifest:
     output = request.output.absolute()
     check_target(output, overwrite=request.overwrite)
     sources = read_sources(request.checkpoints)
-    plans = PLANNERS[tuple(sources.checkpoints)](sources, request.tolerance)
+    plans = _planner(sources)(sources, request.tolerance)
     with new_folder(output, overwrite=request.overwrite) as folder:
         graphs: dict[str, GraphEntry] = {}
         reference: Arrays = {}
+        for kind in sources.kept_kinds:
+            graphs[kind], arrays = _keep_graph(sources, kind, folder)
+            reference |= arrays
         for plan in plans:
             graphs[plan.name], arrays = _export_graph(plan, request.opset, folder)
             reference |= {f"{plan.name}.{name}": array for name, array in arrays.items()}
@@ -87,6 +92,26 @@ def export_bundle(request: ExportRequest) -> Manifest:
         manifest = _manifest(request.name or output.name, sources, graphs)
         manifest.write(folder)
         return finish(request.target, folder, manifest, request.options, output)
+
+
+def _planner(sources: Sources) -> Callable[[Sources, float | None], list[GraphPlan]]:
+    """Find who plans the graphs: the kinds of the checkpoints, and of what is kept beside them."""
+    kinds = {*sources.checkpoints, *sources.kept_kinds}
+    return next(planner for known, planner in PLANNERS.items() if kinds <= set(known))
+
+
+def _keep_graph(sources: Sources, kind: str, folder: Path) -> tuple[GraphEntry, Arrays]:
+    """Copy a graph of the bundle beside the checkpoints; return its entry and its part of the reference arrays.
+
+    Raises:
+        InputError: the bundle has no reference arrays.
+    """
+    assert sources.kept is not None
+    path = sources.kept.paths[kind]
+    shutil.copyfile(path, folder / path.name)
+    stored = read_reference(sources.kept.folder / REFERENCE_NAME)
+    arrays = {name: array for name, array in stored.items() if name.startswith(f"{kind}.")}
+    return sources.kept.manifest.graphs[kind], arrays
 
 
 def _export_graph(plan: GraphPlan, opset: int, folder: Path) -> tuple[GraphEntry, Arrays]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.kernels.spec import CropSpec, FaceBoxSpec, LipSpec, Spec
-from lipforge.runtime.manifest import CONTENTS, NO_GENERATOR, SPECS
+from lipforge.runtime.bundle import Bundle, shipped_bundles
+from lipforge.runtime.manifest import CONTENTS, FILE_NAME, NO_GENERATOR, SPECS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,12 +37,19 @@ class Sources:
         generator: of the bundle, a key of ``CONTENTS``.
         fps: frames a second of the video that the audio network was trained on.
         specs: the recipes that they agree on, by key of ``SPECS``.
+        kept: bundle whose graphs stand in for the kinds that have no checkpoint.
     """
 
     checkpoints: dict[str, Checkpoint]
     generator: str
     fps: float
     specs: dict[str, Spec]
+    kept: Bundle | None = None
+
+    @property
+    def kept_kinds(self) -> tuple[str, ...]:
+        """Kinds whose graph is taken from ``kept`` as it is."""
+        return () if self.kept is None else tuple(k for k in self.kept.manifest.graphs if k not in self.checkpoints)
 
     def spec(self, key: str, kind: type[SpecT]) -> SpecT:
         """Return a recipe as its dataclass; ``read_sources`` has seen to it that it is there."""
@@ -61,23 +69,30 @@ class Sources:
 
     def describe(self) -> dict[str, Any]:
         """Return where the weights come from, JSON-ready and without paths."""
-        return {
+        known = {} if self.kept is None else self.kept.manifest.source.get("checkpoints", {})
+        kept = {kind: known[kind] for kind in self.kept_kinds if kind in known}
+        return kept | {
             kind: {"step": checkpoint.step, "dataset": checkpoint.dataset, "versions": checkpoint.versions}
             for kind, checkpoint in self.checkpoints.items()
         }
 
 
 def read_sources(paths: Sequence[Path]) -> Sources:
-    """Read the checkpoints of a bundle, in any order.
+    """Read the checkpoints of a bundle, in any order; one path may be a bundle that gives the kinds that are missing.
 
     Raises:
-        InputError: a path is no checkpoint, or a kind is missing, given twice or not part of the same bundle.
+        InputError: a path is neither, or a kind is missing, given twice or not part of the same bundle.
         ConfigError: the checkpoints were trained with different recipes.
     """
     from lipforge.train.checkpoint import load_checkpoint
 
+    bundles = [path for path in paths if holds_bundle(path)]
+    if len(bundles) > 1:
+        raise InputError(f"two bundles, {bundles[0]} and {bundles[1]}: graphs can be kept from one only.")
     checkpoints: dict[str, Checkpoint] = {}
     for path in paths:
+        if path in bundles:
+            continue
         if path.suffix == ".pth" and path.is_file():
             raise InputError(f"{path}: a .pth file; turn it into a checkpoint with `lipforge train import` first.")
         checkpoint = load_checkpoint(path)
@@ -87,11 +102,47 @@ def read_sources(paths: Sequence[Path]) -> Sources:
                 f"{checkpoint.path}. Give one of each kind."
             )
         checkpoints[checkpoint.kind] = checkpoint
+    if bundles:
+        return _beside_bundle(checkpoints, Bundle.load(bundles[0]))
     kinds = _kinds_of_bundle(list(checkpoints))
     # In one order, whichever they were given in: equal checkpoints give equal bundles.
     ordered = {kind: checkpoints[kind] for kind in kinds}
     specs = _shared_specs(ordered, GENERATOR_OF[kinds])
     return Sources(ordered, GENERATOR_OF[kinds], _fps(ordered[kinds[0]]), specs)
+
+
+def holds_bundle(path: Path) -> bool:
+    """Tell whether a path is a bundle: a folder with a manifest, or a name that ships."""
+    return (path / FILE_NAME).is_file() or str(path) in shipped_bundles()
+
+
+def _beside_bundle(checkpoints: dict[str, Checkpoint], bundle: Bundle) -> Sources:
+    """Let checkpoints take the place of some of a bundle's graphs.
+
+    Raises:
+        InputError: no checkpoint, or one of a kind that the bundle does not have.
+        ConfigError: they were trained with another recipe than a graph that stays.
+    """
+    manifest = bundle.manifest
+    strange = [kind for kind in checkpoints if kind not in manifest.graphs]
+    if strange or not checkpoints:
+        raise InputError(
+            f"{bundle.folder}: a bundle of {', '.join(manifest.graphs)}; give it checkpoints of these kinds to replace "
+            f"their graphs, not {', '.join(strange) or 'none'}."
+        )
+    specs = dict(manifest.specs)
+    kept = [kind for kind in manifest.graphs if kind not in checkpoints]
+    for checkpoint in checkpoints.values():
+        for key in (key for key in checkpoint.specs if key in SPECS):
+            ours = checkpoint.spec(key, SPECS[key])
+            if kept and key != "warp" and key in specs and specs[key] != ours:
+                raise ConfigError(
+                    f"{checkpoint.path} and {bundle.folder} disagree on {key}: {ours.to_dict()} and "
+                    f"{specs[key].to_dict()}. Train with the bundle's recipe."
+                )
+            specs[key] = ours
+    ordered = {kind: checkpoints[kind] for kind in manifest.graphs if kind in checkpoints}
+    return Sources(ordered, manifest.generator, manifest.fps, specs, bundle)
 
 
 def _kinds_of_bundle(given: list[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ matrix ``M`` maps image pixels to crop pixels: ``crop = M[:, :2] @ image + M[:, 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
+from enum import IntEnum
 from fractions import Fraction
 from math import floor
 from typing import Any, Literal, TypeVar
@@ -220,14 +221,42 @@ class LipSpec(Spec):
         return self.outer_points + self.inner_points
 
 
+class MouthPart(IntEnum):
+    """What a place in the mouth shows: the classes of a dataset's ``parts`` and of the warp network's paint."""
+
+    OUTSIDE = 0
+    TEETH = 1
+    DARK = 2
+    TONGUE = 3
+
+
 @dataclass(frozen=True)
 class WarpSpec(Spec):
     """How the outputs of a warp generator are applied.
 
-    ``flow`` (crop px) says where in the reference a pixel's colour comes from: ``out(p) = ref(p + flow(p))``; then
-    ``out = (1 - mask) * out + mask * colour``. All three are given at ``CropSpec.size_px`` and upsampled bilinearly
-    (pixel-centre convention, edges clamped). Towards the crop's border flow and mask are multiplied by a ramp that is
-    0 at ``border_px`` = 0 px from the edge and 1 from ``border_px`` px on, so that no seam can show.
+    All are given on a grid of F = ``CropSpec.size_px * factor`` px a side over the crop. ``flow`` (px of that grid)
+    says where in the reference a pixel's colour comes from: ``out(p) = ref(p + flow(p))``; then
+    ``out = (1 - mask) * out + mask * colour``. They are upsampled bilinearly to the picture (pixel-centre convention,
+    edges clamped). Towards the crop's border flow and mask are multiplied by a ramp that is 0 at 0 px from the edge and
+    1 from ``border_px`` crop px on, so that no seam can show.
     """
 
     border_px: float = 6.0
+    factor: int = 1
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> WarpSpec:
+        """Build a recipe from a manifest's values; one that is older than ``factor`` has the factor 1.
+
+        Raises:
+            ConfigError: a key is unknown or missing, or the factor is no whole number of at least 1.
+        """
+        spec = super().from_dict({"factor": 1, **values})
+        if not isinstance(spec.factor, int) or spec.factor < 1:
+            raise ConfigError(f"WarpSpec.factor must be a whole number of at least 1, not {spec.factor!r}.")
+        return spec
+
+    @property
+    def border_field_px(self) -> float:
+        """Width of the ramp in px of the grid."""
+        return self.border_px * self.factor

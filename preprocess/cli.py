@@ -22,11 +22,13 @@ def preprocess() -> None:
 @click.option("--seconds", default=4.0, show_default=True, type=click.FloatRange(0.5, 600), help="Length of a clip.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Same seed, same dataset.")
 @click.option("--fps", default=25, show_default=True, type=click.IntRange(10, 60), help="Frames a second.")
+@click.option("--mouths", default=6, show_default=True, type=click.IntRange(2, 20), help="Still mouths of a person.")
 @click.option("--pairs", default=8, show_default=True, type=click.IntRange(0, 20), help="Frame pairs with true motion.")
 @click.option("--video", is_flag=True, help="Also render every frame (about 30 ms each) into an MP4 with sound.")
 @click.option(
     "--faces", is_flag=True, help="Also render the face in every frame (25 ms each), for the Wav2Lip trainers."
 )
+@click.option("--mute", is_flag=True, help="Only mouths and pairs, for `lipforge train warp`: a third of the time.")
 @click.option("--shard-clips", default=50, show_default=True, type=click.IntRange(1), help="Clips in one shard.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes; 0 takes one per core.")
 def synth(
@@ -35,9 +37,11 @@ def synth(
     seconds: float,
     seed: int,
     fps: int,
+    mouths: int,
     pairs: int,
     video: bool,
     faces: bool,
+    mute: bool,
     shard_clips: int,
     workers: int,
 ) -> None:
@@ -58,7 +62,11 @@ def synth(
 
     if faces and fps != WAV2LIP_FPS:
         raise ConfigError(f"--faces with --fps {fps}: the Wav2Lip networks are made for {WAV2LIP_FPS} frames a second.")
-    options = ClipOptions(seconds=seconds, fps=fps, pairs=pairs, video=video, faces=faces)
+    if mute and (video or faces or not pairs):
+        raise ConfigError("--mute makes pairs and nothing else: leave out --video and --faces, and give --pairs.")
+    if pairs > mouths * (mouths - 1):
+        raise ConfigError(f"--pairs {pairs}: {mouths} mouths make {mouths * (mouths - 1)} ordered pairs at most.")
+    options = ClipOptions(seconds, fps, mouths, pairs, video, faces, voice=not mute)
     make_dataset(out, DatasetOptions(clips=clips, seed=seed, shard_clips=shard_clips, workers=workers, clip=options))
 
 

@@ -273,7 +273,8 @@ def _spec(reader: Reader, key: str, spec: type[SpecT]) -> SpecT:
         built = spec.from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{reader.where}: {key}: {error}") from error
-    inner, default = Reader(values, f"{reader.where}: {key}"), spec()
+    # A recipe may have younger keys than the file: it knows what older ones meant.
+    inner, default = Reader({**built.to_dict(), **values}, f"{reader.where}: {key}"), spec()
     for field in fields(spec):
         inner.like(field.name, getattr(default, field.name))
     return built

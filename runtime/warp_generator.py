@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from lipforge.kernels.crop import CropScratch
 from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.polygon import draw_lips
+from lipforge.kernels.spec import WarpSpec
 from lipforge.kernels.warp import WarpScratch
 from lipforge.runtime.faces import NeutralLips
+from lipforge.runtime.faces.similarity import enlarge_transform
 from lipforge.runtime.generator import RenderTimes
 
 if TYPE_CHECKING:
@@ -35,15 +37,18 @@ class WarpGenerator:
         manifest = bundle.manifest
         self._crop, self._lips, self._warp = manifest.crop, manifest.lips, manifest.warp
         size, points = self._crop.size_px, self._lips.points
+        fields = size * self._warp.factor
+        # The compositor's grid is that of the fields: so are its ramp and, in ``_composite``, the transform.
+        self._fields_spec = WarpSpec(self._warp.border_field_px)
         mel_shape = (1, manifest.mel.n_mels, manifest.window.columns)
         self._mel = np.zeros(mel_shape, np.float32)
         self._displacement = np.zeros((1, points, 3), np.float32)
         self._reference = np.zeros((1, size, size, 3), np.uint8)
         self._reference_lips = np.zeros((1, 2, size, size), np.uint8)
         self._target_lips = np.zeros((1, 2, size, size), np.uint8)
-        self._flow = np.zeros((1, 2, size, size), np.float32)
-        self._mask = np.zeros((1, 1, size, size), np.float32)
-        self._colour = np.zeros((1, 3, size, size), np.float32)
+        self._flow = np.zeros((1, 2, fields, fields), np.float32)
+        self._mask = np.zeros((1, 1, fields, fields), np.float32)
+        self._colour = np.zeros((1, 3, fields, fields), np.float32)
         self._audio_net = bundle.engine("audio2lips", threads).bind({"mel": self._mel, "lips": self._displacement})
         self._warp_net = bundle.engine("warp", threads).bind(
             {
@@ -118,4 +123,5 @@ class WarpGenerator:
 
     def _composite(self, out: Picture, face: Face, strength: float) -> None:
         fields = self._flow[0], self._mask[0, 0], self._colour[0]
-        out.composite(self._scratch, face.transform, fields, self._warp, strength)
+        transform = enlarge_transform(face.transform, self._warp.factor)
+        out.composite(self._scratch, transform, fields, self._fields_spec, strength)

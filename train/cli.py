@@ -143,6 +143,12 @@ def audio2lips(**arguments: Any) -> None:
     "lipforge train warp --data data/synth --out runs/warp loop.steps=20000",
     DATASET,
     _option("--out", type=PATH, required=True, help=OUT),
+    _option(
+        "--checkpoint-path",
+        destination="start_from",
+        type=PATH,
+        help="Begin with these weights, at step 0 and with a fresh optimiser: a checkpoint or a bundle's warp.onnx.",
+    ),
 )
 def warp(**arguments: Any) -> None:
     """Train the network from lip geometry to motion of the picture."""
@@ -345,7 +351,11 @@ def _start_from(arguments: TrainArguments, task: Any) -> None:
     from lipforge.train.pth_exchange import start_from
 
     critic = quality_discriminator.KIND
-    if arguments.start_from is not None:
+    if arguments.start_from is not None and arguments.start_from.suffix == ".onnx" and task.kind == "warp":
+        from lipforge.train.warp_start import MEASURED_BATCHES, start_from_graph
+
+        start_from_graph(task.networks[task.kind], arguments.start_from, task.typical_inputs(MEASURED_BATCHES))
+    elif arguments.start_from is not None:
         start_from(arguments.start_from, task.kind, task.networks[task.kind])
     if arguments.critic_from is not None:
         if critic not in task.networks:

@@ -217,8 +217,15 @@ class WarpDataConfig:
 
 @dataclass(frozen=True)
 class WarpModelConfig:
-    """Free sizes of ``WarpNet``; the crop's side follows from the specs."""
+    """Free sizes of ``WarpNet``; the crop's side follows from the specs.
 
+    Attributes:
+        factor: px of the exported flow, mask and colour to a px of the crop; training does without.
+        frozen: modules of a network that was trained before, such as ``down`` or ``up.0``, that stay as they are.
+    """
+
+    factor: int = 2
+    frozen: tuple[str, ...] = ()
     still_px: int = 32
     encoder: tuple[int, ...] = (24, 48, 96, 128)
     decoder: tuple[int, ...] = (96, 48, 32)
@@ -234,6 +241,7 @@ class WarpLossConfig:
     flow: float = 1.0
     mask: float = 0.2
     colour: float = 0.15
+    parts: float = 0.5
     smoothness: float = 0.02
     seam: float = 1.0
 

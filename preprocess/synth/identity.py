@@ -84,9 +84,9 @@ def _sample_mouth(rng: np.random.Generator) -> MouthParts:
     What is alike in most mouths is what a network can paint into one that it has only seen closed.
     """
     return MouthParts(
-        jaw_gain=float(rng.uniform(0.8, 1.2)),
-        upper_teeth_lift=float(np.clip(rng.normal(-0.065, 0.02), -0.11, -0.02)),
-        lower_teeth_lift=float(rng.uniform(-0.15, -0.05)),
+        jaw_gain=float(rng.uniform(0.85, 1.1)),
+        upper_teeth_lift=float(np.clip(rng.normal(-0.055, 0.018), -0.1, -0.02)),
+        lower_teeth_lift=float(rng.uniform(-0.15, -0.06)),
         teeth_back=float(rng.uniform(0.03, 0.1)),
         tongue_drop=float(rng.uniform(0.0, 0.5)),
         tongue_raise=float(rng.uniform(0.0, 0.12) * (rng.random() < 0.4)),

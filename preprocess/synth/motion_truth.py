@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from lipforge.kernels.spec import CropSpec
-from lipforge.preprocess.synth.head_data import F32, I32
+from lipforge.kernels.spec import CropSpec, MouthPart
+from lipforge.preprocess.synth.head_data import CAVITY, F32, I32, LOWER_TEETH, TONGUE, UPPER_TEETH, HeadData
 from lipforge.preprocess.synth.raster import interpolate
 from lipforge.preprocess.synth.scene import OVERSAMPLING, Capture, crop_of
 
@@ -32,6 +32,17 @@ def flow_between(
     visible[mask] = _is_seen(where, reference)
     visible[~mask] = reference.seen.triangle[~mask] < 0  # background stays where it is
     return _average_down(crop_of(flow, crop), crop_of(visible, crop))
+
+
+def mouth_parts(capture: Capture, head: HeadData, crop: CropSpec) -> npt.NDArray[np.uint8]:
+    """What of the mouth's inside every sample shows, uint8 (kS, kS), k = OVERSAMPLING: a value of ``MouthPart``."""
+    part_of_class = np.full(CAVITY + 1, MouthPart.OUTSIDE, np.uint8)
+    part_of_class[[UPPER_TEETH, LOWER_TEETH]] = MouthPart.TEETH
+    part_of_class[TONGUE], part_of_class[CAVITY] = MouthPart.TONGUE, MouthPart.DARK
+    triangle = crop_of(capture.seen.triangle, crop)
+    return np.where(triangle >= 0, part_of_class[head.face_class[triangle]], np.uint8(MouthPart.OUTSIDE)).astype(
+        np.uint8
+    )
 
 
 def _is_seen(where: F32, reference: Capture) -> npt.NDArray[np.bool_]:

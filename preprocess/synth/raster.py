@@ -32,24 +32,40 @@ class Visible:
         return cls(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty((*shape, 3), np.float32))
 
 
-def rasterise(points: F32, faces: I32, out: Visible) -> Visible:
+def rasterise(points: F32, faces: I32, out: Visible, window: Window | None = None) -> Visible:
     """Fill ``out`` with the nearest triangle of each pixel.
 
     Args:
         points: float32 (V, 3): x and y in pixels (integers are pixel centres), z larger is nearer.
         faces: int32 (F, 3).
         out: buffers of the image's size.
+        window: triangles that can be seen in a part of the image only; None shows all everywhere.
     """
     out.depth.fill(-1e9)
     out.triangle.fill(-1)
-    _fill(points, faces, out.depth, out.triangle, out.weights)
+    if window is None:
+        window = Window(np.zeros(len(faces), np.bool_), np.empty((0, 0), np.uint8))
+    free = np.flatnonzero(~window.behind).astype(np.int32)
+    everywhere = np.ones(out.depth.shape, np.uint8)
+    _fill(points, faces, free, everywhere, out.depth, out.triangle, out.weights)
+    if window.behind.any():
+        behind = np.flatnonzero(window.behind).astype(np.int32)
+        _fill(points, faces, behind, window.opening, out.depth, out.triangle, out.weights)
     return out
 
 
+@dataclass(frozen=True)
+class Window:
+    """Triangles ``behind``, bool (F,), that show only where ``opening``, uint8 (H, W), is not zero."""
+
+    behind: npt.NDArray[np.bool_]
+    opening: npt.NDArray[np.uint8]
+
+
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def _fill(points, faces, depth, triangle, weights):  # type: ignore[no-untyped-def]
+def _fill(points, faces, order, opening, depth, triangle, weights):  # type: ignore[no-untyped-def]
     height, width = depth.shape
-    for face in range(faces.shape[0]):
+    for face in order:
         a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
         x0, y0, x1, y1, x2, y2 = points[a, 0], points[a, 1], points[b, 0], points[b, 1], points[c, 0], points[c, 1]
         left = max(0, int(np.floor(min(x0, min(x1, x2)))))
@@ -65,6 +81,8 @@ def _fill(points, faces, depth, triangle, weights):  # type: ignore[no-untyped-d
                 w2 = ((x1 - x0) * (y - y0) - (x - x0) * (y1 - y0)) / area
                 w0 = 1 - w1 - w2
                 if w0 < -1e-4 or w1 < -1e-4 or w2 < -1e-4:  # a little overlap leaves no cracks between triangles
+                    continue
+                if not opening[y, x]:
                     continue
                 z = w0 * points[a, 2] + w1 * points[b, 2] + w2 * points[c, 2]
                 if z > depth[y, x]:

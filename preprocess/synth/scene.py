@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,17 +20,20 @@ from lipforge.preprocess.synth.camera import (
     to_pixels,
 )
 from lipforge.preprocess.synth.expression import UNITS, Expression
-from lipforge.preprocess.synth.head_data import F32, HeadData
+from lipforge.preprocess.synth.head_data import F32, LOWER_TEETH, TONGUE, UPPER_TEETH, HeadData
 from lipforge.preprocess.synth.identity import Identity, sample_identity
 from lipforge.preprocess.synth.landmarks import Landmarks, load_landmarks, seal_lips
-from lipforge.preprocess.synth.raster import Visible, rasterise, vertex_normals
+from lipforge.preprocess.synth.raster import Visible, Window, rasterise, vertex_normals
 from lipforge.preprocess.synth.shading import Shader, apply_lens
 from lipforge.runtime.faces.similarity import fit_similarity_2d
+
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 #: The canvas shows more than the crop, so that the face tracker sees the whole face. Crop pixels: how far the canvas
 #: reaches beyond the crop's left and top edge, and its side.
 CANVAS_LEFT, CANVAS_TOP, CANVAS_SPAN = 16, 30, 128
 OVERSAMPLING = 2
+_OPENING_MARGIN = np.ones((3, 5), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Studio:
         self.expression = Expression(head)
         self.shader = Shader(head)
         self.landmarks: Landmarks = load_landmarks(head)
+        self._inside = np.isin(head.face_class, (UPPER_TEETH, LOWER_TEETH, TONGUE))
 
     def sample_scene(self, rng: np.random.Generator) -> Scene:
         """Draw a person with sealed lips, looks, pose and a slightly disturbed alignment."""
@@ -98,15 +103,24 @@ class Studio:
         moved = self.expression.vertices(person.vertices, units, person.asymmetry, person.mouth)
         view = project(moved, scene.centre, scene.pose)
         points = to_pixels(view, transform, OVERSAMPLING)
-        seen = rasterise(points, self.head.faces, Visible.empty(size_px * OVERSAMPLING))
-        normals = (vertex_normals(moved, self.head.faces) @ scene.pose.rotation().T).astype(np.float32)
         lips = self.landmarks.lips.locate(view)
+        window = Window(self._inside, self._opening(to_pixels(lips, transform, OVERSAMPLING), size_px * OVERSAMPLING))
+        seen = rasterise(points, self.head.faces, Visible.empty(size_px * OVERSAMPLING), window)
+        normals = (vertex_normals(moved, self.head.faces) @ scene.pose.rotation().T).astype(np.float32)
         picture = self.shader.shade(seen, normals, scene.look, float(lips[:, 2].mean()) + 0.02)
         in_crop = lips[:, :2] @ scene.transform[:, :2].T + scene.transform[:, 2]
         return Capture(apply_lens(picture, scene.look), points, seen, in_crop)
 
+    def _opening(self, lips: F32, size_px: int) -> npt.NDArray[np.uint8]:
+        """Where teeth and tongue can be seen, uint8 (size, size): between the lips, whose skin is thin in the data."""
+        opening = np.zeros((size_px, size_px), np.uint8)
+        inner = np.rint(lips[self.lip_spec.outer_points :, :2]).astype(np.int32)
+        cv2.fillPoly(opening, [inner], 1)
+        # The points lie on the lips' edge, a little before what is behind them.
+        return np.asarray(cv2.dilate(opening, _OPENING_MARGIN), np.uint8)
 
-def crop_of(picture: npt.NDArray[np.floating], crop: CropSpec) -> npt.NDArray[np.floating]:
+
+def crop_of(picture: npt.NDArray[ScalarT], crop: CropSpec) -> npt.NDArray[ScalarT]:
     """The crop's part of a canvas-sized array (views only), still oversampled."""
     top, left, span = CANVAS_TOP * OVERSAMPLING, CANVAS_LEFT * OVERSAMPLING, crop.size_px * OVERSAMPLING
     return picture[top : top + span, left : left + span]

@@ -97,7 +97,7 @@ class Shader:
         half = light.key_direction + np.array([0, 0, 1.0])
         gloss = np.clip(normal @ _f32(half / np.linalg.norm(half)), 0, 1)[:, None] ** np.float32(light.shininess)
         behind = np.clip(lip_depth - seen.depth[mask], 0, None)
-        lit *= np.where(inside, np.exp(-light.mouth_darkness * behind * np.where(teeth, 0.5, 1.0)), 1.0)[:, None]
+        lit *= np.where(inside, np.exp(-light.mouth_darkness * behind * np.where(teeth, 0.35, 1.0)), 1.0)[:, None]
         skin_gloss = light.skin_gloss * (1 - point.lip) + light.lip_gloss * point.lip
         strength = np.where(inside[:, None], 0.1 * (kind != CAVITY)[:, None], skin_gloss)
         return np.asarray(colour * lit + 255 * gloss * strength)

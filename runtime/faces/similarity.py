@@ -62,3 +62,10 @@ def invert_similarity(matrix: F64) -> F64:
     """Return the inverse of a (2, 3) matrix."""
     linear = np.linalg.inv(matrix[:, :2])
     return np.column_stack([linear, -linear @ matrix[:, 2]])
+
+
+def enlarge_transform(matrix: F64, factor: int) -> F64:
+    """Return the (2, 3) matrix that leads to the same place on a grid of ``factor`` px to a px of the old one."""
+    larger = matrix * factor
+    larger[:, 2] += 0.5 * (factor - 1)
+    return larger

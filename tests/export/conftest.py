@@ -28,7 +28,7 @@ RECIPES: dict[str, Spec] = {
     "window": AudioWindowSpec(),
     "crop": CropSpec(),
     "lips": LipSpec(),
-    "warp": WarpSpec(),
+    "warp": WarpSpec(factor=2),
     "mel_chunk": MelChunkSpec(offset_frames=-1),
 }
 MODELS: dict[str, dict[str, Any]] = {

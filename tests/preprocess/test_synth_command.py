@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from lipforge.kernels.errors import ConfigError, InputError
-from lipforge.kernels.spec import MelSpec
+from lipforge.kernels.spec import MelSpec, MouthPart
 from lipforge.preprocess.cli import preprocess
 from lipforge.preprocess.shards import shard_name
 from lipforge.runtime import wheel_assets
@@ -85,6 +85,24 @@ def test_options_younger_than_a_dataset_count_as_off(dataset: Path, tmp_path: Pa
         _synth(old, "--video", "--faces")
 
 
+def test_people_without_a_voice_have_pairs_alone(tmp_path: Path) -> None:
+    assert _synth(tmp_path / "mute", "--mute", "--mouths", "4", "--pairs", "5").exit_code == 0
+    samples = _read(tmp_path / "mute")
+    assert len(samples) == 3
+    for files in samples.values():
+        assert set(files) == {".json", ".pairs.npz"}
+        with np.load(io.BytesIO(files[".pairs.npz"])) as arrays:
+            assert arrays["images"].shape == (4, 96, 96, 3)
+            assert arrays["parts"].shape == (4, 192, 192)
+            assert len(arrays["pairs"]) == 5
+    for words, complaint in (
+        (("--mute", "--video"), "--mute makes pairs and nothing else"),
+        (("--mouths", "2", "--pairs", "3"), "2 mouths make 2 ordered pairs at most"),
+    ):
+        with pytest.raises(ConfigError, match=complaint):
+            _synth(tmp_path / "other", *words)
+
+
 def _read(dataset: Path) -> dict[str, dict[str, bytes]]:
     """Files of every sample by extension."""
     extensions = {".json", ".wav", ".lips.npy", ".pairs.npz", ".mp4", ".track.npz"}
@@ -97,6 +115,8 @@ def _check_pairs(data: bytes) -> None:
         assert images.shape == (6, 96, 96, 3)
         assert tracked.shape == target.shape == (6, 40, 2)
         assert arrays["units"].shape == (6, 12)
+        assert arrays["parts"].shape == (6, 192, 192)
+        assert arrays["parts"].max() < len(MouthPart)
         assert arrays["flow"].shape == (8, 96, 96, 2)
         assert arrays["visible"].shape == (8, 96, 96)
         assert len({tuple(pair) for pair in pairs.tolist()}) == 8

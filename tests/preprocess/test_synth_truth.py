@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
-from lipforge.kernels.spec import LipSpec
+from lipforge.kernels.spec import LipSpec, MouthPart
 from lipforge.preprocess.synth.expression import UNIT_INDEX, UNITS
 from lipforge.preprocess.synth.face_boxes import render_faces
 from lipforge.preprocess.synth.landmarks import average_lip_motion
-from lipforge.preprocess.synth.motion_truth import flow_between
+from lipforge.preprocess.synth.motion_truth import flow_between, mouth_parts
 from lipforge.preprocess.synth.scene import Scene, Studio, crop_picture, relaxed_units
 
 pytestmark = pytest.mark.network
@@ -71,6 +71,24 @@ def test_relaxed_lips_are_sealed(studio: Studio) -> None:
         scene = _scene(studio, seed)
         gaps.append(_gap(studio.capture(scene, relaxed_units()).lips, studio.lip_spec))
     assert max(gaps) < 0.8, "crop px; an open jaw gives 9"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_teeth_and_tongue_show_between_the_lips_only(studio: Studio, seed: int) -> None:
+    scene = _scene(studio, seed)
+    inside = (MouthPart.TEETH, MouthPart.TONGUE)
+    shut = mouth_parts(studio.capture(scene, relaxed_units()), studio.head, studio.crop)
+    assert np.isin(shut, inside).sum() < 60, "quarters of a px, of a seam some 60 of them long"
+    smile = studio.capture(scene, _units(jawOpen=0.3, mouthSmile=0.8, mouthUpperUp=1.0, mouthLowerDown=0.4))
+    assert (mouth_parts(smile, studio.head, studio.crop) == MouthPart.TEETH).sum() > 100
+    capture = studio.capture(scene, _units(jawOpen=1.0))
+    wide = mouth_parts(capture, studio.head, studio.crop)
+    assert (wide == MouthPart.DARK).sum() + (wide == MouthPart.TONGUE).sum() > 200
+    inner = 2 * capture.lips[studio.lip_spec.outer_points :] + 0.5
+    rows, columns = np.nonzero(np.isin(wide, inside))
+    assert rows.min() >= inner[:, 1].min() - 3, "not through the skin above"
+    assert rows.max() <= inner[:, 1].max() + 3, "nor through the chin"
+    assert inner[:, 0].min() - 4 <= columns.min() <= columns.max() <= inner[:, 0].max() + 4
 
 
 def test_the_same_seed_gives_the_same_picture(studio: Studio) -> None:

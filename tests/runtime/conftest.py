@@ -176,18 +176,27 @@ def voice() -> Callable[[int, int], NDArray[np.float32]]:
 @pytest.fixture(scope="session")
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole bundle with hand-made graphs: loud audio drops the lower lip, the drop moves pixels down."""
-    folder = tmp_path_factory.mktemp("bundles") / "tiny"
+    return _write_bundle(tmp_path_factory.mktemp("bundles") / "tiny")
+
+
+@pytest.fixture
+def finer_bundle(tmp_path: Path) -> Bundle:
+    """The same bundle with flow, mask and colour on a grid of twice the crop's size."""
+    return Bundle.load(_write_bundle(tmp_path / "finer", factor=2))
+
+
+def _write_bundle(folder: Path, factor: int = 1) -> Path:
     folder.mkdir()
     mel, window, crop, lips = MelSpec(), AudioWindowSpec(), CropSpec(), LipSpec()
     graphs = {
         "audio2lips": _save(_audio_graph(mel, window, lips), folder / "audio2lips.onnx"),
-        "warp": _save(_warp_graph(crop), folder / "warp.onnx"),
+        "warp": _save(_warp_graph(crop, factor), folder / "warp.onnx"),
     }
     Manifest(
         name="tiny",
         generator="warp",
         fps=25.0,
-        specs={"mel": mel, "window": window, "crop": crop, "lips": lips, "warp": WarpSpec()},
+        specs={"mel": mel, "window": window, "crop": crop, "lips": lips, "warp": WarpSpec(factor=factor)},
         graphs=graphs,
         source={"made": "by hand"},
     ).write(folder)
@@ -251,9 +260,9 @@ def _audio_graph(mel: MelSpec, window: AudioWindowSpec, lips: LipSpec) -> onnx.M
     return _model(nodes, constants, inputs, [("lips", "float32", ("B", lips.points, 3))])
 
 
-def _warp_graph(crop: CropSpec) -> onnx.ModelProto:
+def _warp_graph(crop: CropSpec, factor: int) -> onnx.ModelProto:
     # flow y = -6 px where the target's outer contour is new; half of the new mouth opening is dark.
-    size = crop.size_px
+    size, fields = crop.size_px, crop.size_px * factor
     cast = [
         helper.make_node("Cast", [name], [f"{name}_f"], to=TensorProto.FLOAT)
         for name in ("reference", "reference_lips", "target_lips")
@@ -263,13 +272,18 @@ def _warp_graph(crop: CropSpec) -> onnx.ModelProto:
         helper.make_node("Sub", ["target_lips_f", "reference_lips_f"], ["difference"]),
         helper.make_node("Relu", ["difference"], ["grown"]),
         helper.make_node("Split", ["grown"], ["outer", "inner"], axis=1, num_outputs=2),
-        helper.make_node("Mul", ["outer", "flow_gain"], ["flow"]),
-        helper.make_node("Mul", ["inner", "mask_gain"], ["mask"]),
+        helper.make_node("Mul", ["outer", "flow_gain"], ["flow_small"]),
+        helper.make_node("Mul", ["inner", "mask_gain"], ["mask_small"]),
         helper.make_node("Transpose", ["reference_f"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Mul", ["planes", "colour_gain"], ["colour"]),
+        helper.make_node("Mul", ["planes", "colour_gain"], ["colour_small"]),
+        *(
+            helper.make_node("Resize", [f"{name}_small", "", "scales"], [name], mode="linear")
+            for name in ("flow", "mask", "colour")
+        ),
     ]
     constants = {
-        "flow_gain": np.float32([[[[0.0]], [[-6.0 / 255]]]]).reshape(1, 2, 1, 1),
+        "scales": np.float32([1, 1, factor, factor]),
+        "flow_gain": np.float32([[[[0.0]], [[-6.0 * factor / 255]]]]).reshape(1, 2, 1, 1),
         "mask_gain": np.full((1, 1, 1, 1), 0.5 / 255, np.float32),
         "colour_gain": np.full((1, 1, 1, 1), 0.2 / 255, np.float32),
     }
@@ -279,9 +293,9 @@ def _warp_graph(crop: CropSpec) -> onnx.ModelProto:
         ("target_lips", "uint8", ("B", 2, size, size)),
     ]
     outputs = [
-        ("flow", "float32", ("B", 2, size, size)),
-        ("mask", "float32", ("B", 1, size, size)),
-        ("colour", "float32", ("B", 3, size, size)),
+        ("flow", "float32", ("B", 2, fields, fields)),
+        ("mask", "float32", ("B", 1, fields, fields)),
+        ("colour", "float32", ("B", 3, fields, fields)),
     ]
     return _model(nodes, constants, inputs, outputs)
 

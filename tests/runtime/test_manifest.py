@@ -53,6 +53,15 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert path.read_bytes() == first
 
 
+def test_a_bundle_from_before_there_was_a_factor_has_the_factor_one(tmp_path: Path) -> None:
+    values = json.loads(make_manifest().write(tmp_path).read_text())
+    del values["warp"]["factor"]
+    assert Manifest.from_dict(values) == make_manifest()
+    finer = make_manifest(specs={**make_manifest().specs, "warp": WarpSpec(factor=2)})
+    finer.write(tmp_path)
+    assert Manifest.read(tmp_path).warp.factor == 2
+
+
 def test_keys_of_later_versions_are_ignored(tmp_path: Path) -> None:
     values = json.loads(make_manifest().write(tmp_path).read_text()) | {"note": "new"}
     assert Manifest.from_dict(values) == make_manifest()
@@ -91,6 +100,8 @@ def _drop(*keys: str) -> Callable[[dict[str, Any]], None]:
         (_set("mel", "hop_samples", value=200.5), "mel: hop_samples must be a value like 200"),
         (_set("crop", "template", value=[[1.0, "2"]]), "crop: template must be"),
         (_drop("warp", "border_px"), "missing keys \\['border_px'\\]"),
+        (_set("warp", "factor", value=0), "factor must be a whole number of at least 1, not 0"),
+        (_set("warp", "factor", value=1.5), "factor must be a whole number of at least 1, not 1.5"),
         (_set("lips", "teeth", value=1), "unknown keys \\['teeth'\\]"),
         (_drop("graphs", "warp"), "graphs: a bundle of generator 'warp' needs \\['warp'\\]"),
         (_set("lookahead_ms", value=80.0), "lookahead_ms: 80.0 contradicts mel and window"),

@@ -57,6 +57,7 @@ def make_pairs(random: np.random.Generator) -> dict[str, np.ndarray]:
         "tracked": tracked,
         "target": points,
         "units": np.zeros((len(images), 12), np.float32),
+        "parts": np.zeros((len(images), 2 * size, 2 * size), np.uint8),
         "pairs": np.array([[0, 1], [0, 2], [0, 0]], np.int16),
         "flow": np.stack([flows[1], flows[2], flows[0]]).astype(np.float16),
         "visible": np.full((3, size, size), 255, np.uint8),

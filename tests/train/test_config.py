@@ -24,7 +24,7 @@ KINDS = {
 
 
 def command_of(file: Path) -> str:
-    return re.sub("-(tiny|student|narrow)$", "", file.stem)
+    return re.sub("-(tiny|student|narrow|tune)$", "", file.stem)
 
 
 def kind_of(file: Path) -> type:

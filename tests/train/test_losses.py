@@ -3,9 +3,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lipforge.kernels.spec import CropSpec, LipSpec
+from lipforge.kernels.spec import CropSpec, LipSpec, MouthPart
 from lipforge.train.config import Audio2LipsLossConfig, WarpLossConfig
-from lipforge.train.losses import Audio2LipsLoss, WarpLoss, facing_points, mouth_importance
+from lipforge.train.losses import Audio2LipsLoss, WarpLoss, facing_points, mouth_importance, part_shares
+from lipforge.train.models.warp import PARTS, WarpNet, WarpOutputs
+
+NETWORK = WarpNet()
 
 
 def still_batch() -> dict[str, torch.Tensor]:
@@ -16,11 +19,16 @@ def still_batch() -> dict[str, torch.Tensor]:
         "flow": torch.zeros(2, 2, 96, 96),
         "visible": torch.ones(2, 1, 96, 96),
         "seam": torch.zeros(2, 1, 96, 96),
+        "parts": torch.full((2, 192, 192), int(MouthPart.OUTSIDE), dtype=torch.uint8),
     }
 
 
-def outputs(mask: float = 0.0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    return torch.zeros(2, 2, 96, 96), torch.full((2, 1, 96, 96), mask), torch.full((2, 3, 96, 96), 0.5)
+def outputs(mask: float = 0.0, part: MouthPart = MouthPart.OUTSIDE) -> WarpOutputs:
+    """No motion, a mask, mid-grey paint, and all of it one part."""
+    parts = torch.full((2, PARTS, 64, 96), -20.0)
+    parts[:, part] = 20.0
+    logit = torch.full((2, 1, 64, 96), torch.tensor(mask).logit(1e-6).item())
+    return WarpOutputs(torch.zeros(2, 2, 64, 96), logit, parts, torch.zeros(2, 3 * PARTS, 32, 48))
 
 
 def warp_loss(**weights: float) -> WarpLoss:
@@ -28,7 +36,7 @@ def warp_loss(**weights: float) -> WarpLoss:
 
 
 def test_the_right_answer_costs_nothing() -> None:
-    parts = warp_loss()(outputs(), still_batch())
+    parts = warp_loss()(NETWORK, outputs(), still_batch())
     assert parts["total"] < 1e-4
 
 
@@ -36,17 +44,17 @@ def test_flow_counts_where_the_source_is_visible_only() -> None:
     batch = still_batch()
     batch["flow"][:, 0] = 8.0
     expected = mouth_importance(CropSpec()).mean() / 2  # one unit of 8 px in one of two directions
-    torch.testing.assert_close(warp_loss()(outputs(), batch)["flow"], expected)
+    torch.testing.assert_close(warp_loss()(NETWORK, outputs(), batch)["flow"], expected)
     batch["visible"].zero_()
-    assert warp_loss()(outputs(), batch)["flow"] == 0
+    assert warp_loss()(NETWORK, outputs(), batch)["flow"] == 0
 
 
 def test_mask_is_pulled_towards_what_is_hidden() -> None:
     batch = still_batch()
     batch["visible"].zero_()
     loss = warp_loss()
-    assert loss(outputs(0.9), batch)["mask"] < loss(outputs(0.1), batch)["mask"]
-    assert torch.isfinite(loss(outputs(0.0), batch)["mask"])
+    assert loss(NETWORK, outputs(0.9), batch)["mask"] < loss(NETWORK, outputs(0.1), batch)["mask"]
+    assert torch.isfinite(loss(NETWORK, outputs(0.0), batch)["mask"])
 
 
 def test_colour_is_judged_where_the_source_is_hidden_however_little_that_is() -> None:
@@ -54,29 +62,56 @@ def test_colour_is_judged_where_the_source_is_hidden_however_little_that_is() ->
         batch = still_batch()
         batch["target"].fill_(0.9)
         batch["visible"][:, :, 60 : 60 + hidden_px, 44 : 44 + hidden_px] = 0.0
-        flow, mask, colour = outputs()
-        return float(warp_loss(colour=1.0)((flow, mask, colour.fill_(painted)), batch)["colour"])
+        said = outputs()
+        said.palette.fill_(torch.tensor(painted).logit().item())
+        return float(warp_loss(colour=1.0)(NETWORK, said, batch)["colour"])
 
-    assert warp_loss()(outputs(), still_batch())["colour"] == 0, "nothing hidden, nothing to paint"
+    assert warp_loss()(NETWORK, outputs(), still_batch())["colour"] == 0, "nothing hidden, nothing to paint"
     assert colour_error(8, 0.9) == pytest.approx(0.0, abs=1e-6)
     assert colour_error(8, 0.4) == pytest.approx(0.5, rel=0.01)
     assert colour_error(24, 0.4) == pytest.approx(colour_error(8, 0.4), rel=0.01)
 
 
+def test_each_part_learns_its_own_colour_where_it_is() -> None:
+    batch = still_batch()
+    batch["target"].zero_()
+    batch["visible"].zero_()
+    batch["target"][:, :, 56:60, 40:56] = 1.0
+    batch["parts"][:, 112:120, 80:112] = MouthPart.TEETH
+    said = outputs()
+    said.palette.fill_(-20.0)
+    loss = warp_loss(colour=1.0)
+    assert loss(NETWORK, said, batch)["colour"] == pytest.approx(1.0, rel=0.02), "black teeth"
+    said.palette[:, 3 * MouthPart.TEETH : 3 * MouthPart.TEETH + 3] = 20.0
+    assert loss(NETWORK, said, batch)["colour"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_parts_are_told_apart_on_the_labels_own_grid() -> None:
+    batch = still_batch()
+    shares = part_shares(batch["parts"], 96)
+    assert shares.shape == (2, PARTS, 96, 96)
+    assert shares[:, MouthPart.OUTSIDE].min() == 1.0
+    assert warp_loss()(NETWORK, outputs(), batch)["parts"] < 1e-4
+    wrong = warp_loss()(NETWORK, outputs(part=MouthPart.DARK), batch)["parts"]
+    assert wrong == pytest.approx(40.0 * WarpLossConfig().parts, rel=0.01)
+    batch["parts"][:] = MouthPart.DARK
+    assert warp_loss()(NETWORK, outputs(part=MouthPart.DARK), batch)["parts"] < 1e-4
+
+
 def test_seam_doubles_the_error_on_it() -> None:
     batch = still_batch()
     batch["target"][:, :, 53:56, 40:56] += 1.0
-    plain = warp_loss(gradient=0.0)(outputs(), batch)["pixel"]
+    plain = warp_loss(gradient=0.0)(NETWORK, outputs(), batch)["pixel"]
     batch["seam"][:, :, 53:56, 40:56] = 1.0
-    torch.testing.assert_close(warp_loss(gradient=0.0)(outputs(), batch)["pixel"], 2 * plain)
-    torch.testing.assert_close(warp_loss(gradient=0.0, seam=0.0)(outputs(), batch)["pixel"], plain)
+    torch.testing.assert_close(warp_loss(gradient=0.0)(NETWORK, outputs(), batch)["pixel"], 2 * plain)
+    torch.testing.assert_close(warp_loss(gradient=0.0, seam=0.0)(NETWORK, outputs(), batch)["pixel"], plain)
 
 
 def test_weights_scale_their_terms() -> None:
     batch = still_batch()
     batch["flow"] += 1.0
     batch["target"] = 1.0 - batch["target"]
-    one, other = warp_loss()(outputs(), batch), warp_loss(pixel=3.0, flow=0.0)(outputs(), batch)
+    one, other = warp_loss()(NETWORK, outputs(), batch), warp_loss(pixel=3.0, flow=0.0)(NETWORK, outputs(), batch)
     torch.testing.assert_close(other["pixel"], 3 * one["pixel"])
     assert other["flow"] == 0
     torch.testing.assert_close(one["total"], sum(value for name, value in one.items() if name != "total"))

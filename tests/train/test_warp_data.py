@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from lipforge.kernels.errors import InputError
 from lipforge.train.config import WarpAugmentConfig, WarpDataConfig
 from lipforge.train.pairs import load_pairs
 from lipforge.train.sampler import Sampler
@@ -60,6 +62,14 @@ def test_shapes_and_ranges(data_root: Path) -> None:
         assert batch[name].dtype == torch.float32
         assert torch.isfinite(batch[name]).all()
         assert name == "flow" or (batch[name].min() >= 0 and batch[name].max() <= 1)
+
+
+def test_pairs_without_parts_are_refused(data_root: Path, tmp_path: Path) -> None:
+    shutil.copytree(data_root, tmp_path / "old")
+    for shard in (tmp_path / "old").glob("*.tar"):
+        shard.write_bytes(shard.read_bytes().replace(b"parts.npy", b"pants.npy"))
+    with pytest.raises(InputError, match=r"has no array .*parts.*an older version wrote it"):
+        open_data(tmp_path / "old", STILL)
 
 
 def test_truth_flow_rebuilds_the_target(data_root: Path) -> None:
