@@ -27,6 +27,13 @@ def preprocess() -> None:
 @click.option(
     "--faces", is_flag=True, help="Also render the face in every frame (25 ms each), for the Wav2Lip trainers."
 )
+@click.option(
+    "--voices",
+    default="espeak-ng",
+    show_default=True,
+    help="Who speaks: espeak-ng and flite, or some of their voices, such as flite:slt, espeak-ng:de or "
+    "espeak-ng:+Mario, with commas; a minus takes voices away.",
+)
 @click.option("--shard-clips", default=50, show_default=True, type=click.IntRange(1), help="Clips in one shard.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes; 0 takes one per core.")
 def synth(
@@ -38,6 +45,7 @@ def synth(
     pairs: int,
     video: bool,
     faces: bool,
+    voices: str,
     shard_clips: int,
     workers: int,
 ) -> None:
@@ -52,13 +60,15 @@ def synth(
     \b
     Example, 100 people, about a minute on two cores:
       lipforge preprocess synth data/small --clips 100
+    Example, 3000 clips of sound and lip motion for audio2lips alone, nothing rendered:
+      lipforge preprocess synth data/voices --clips 3000 --seconds 8 --pairs 0 --voices espeak-ng,flite,-flite:kal
     """
     from lipforge.preprocess.synth.clip import ClipOptions
     from lipforge.preprocess.synth.dataset import DatasetOptions, make_dataset
 
     if faces and fps != WAV2LIP_FPS:
         raise ConfigError(f"--faces with --fps {fps}: the Wav2Lip networks are made for {WAV2LIP_FPS} frames a second.")
-    options = ClipOptions(seconds=seconds, fps=fps, pairs=pairs, video=video, faces=faces)
+    options = ClipOptions(seconds=seconds, fps=fps, pairs=pairs, video=video, faces=faces, voices=voices)
     make_dataset(out, DatasetOptions(clips=clips, seed=seed, shard_clips=shard_clips, workers=workers, clip=options))
 
 

@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lipforge.kernels.errors import BackendError
 from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
 from lipforge.preprocess.face_samples import encode_npy, encode_wav, face_files, to_int16
+from lipforge.preprocess.synth.espeak import ESPEAK
 from lipforge.preprocess.synth.expression import UNIT_INDEX, random_units, toothy_smile
 from lipforge.preprocess.synth.face_boxes import render_faces
 from lipforge.preprocess.synth.head_data import F32, HeadData
@@ -29,10 +29,10 @@ from lipforge.preprocess.synth.scene import (
     crop_picture,
     relaxed_units,
 )
-from lipforge.preprocess.synth.sentences import random_text
-from lipforge.preprocess.synth.speech import Speaker, Speech, VoiceChoice, sample_voice
+from lipforge.preprocess.synth.speech import Speech, VoiceChoice
 from lipforge.preprocess.synth.talking_video import render_video
 from lipforge.preprocess.synth.visemes import unit_curves
+from lipforge.preprocess.synth.voices import Speaker
 
 SAMPLE_RATE_HZ = MelSpec().sample_rate_hz
 #: Finds lip points, float32 (N, 2) in pixels, in an RGB picture uint8 (H, W, 3); None where it sees no face.
@@ -41,7 +41,10 @@ LipFinder = Callable[[npt.NDArray[np.uint8]], F32 | None]
 
 @dataclass(frozen=True)
 class ClipOptions:
-    """What to make of every clip: length, frame rate, how many still mouths and pairs, video, faces for Wav2Lip."""
+    """What to make of every clip: length, frame rate, how many still mouths and pairs, video, faces for Wav2Lip.
+
+    ``voices`` says who speaks (``VoiceSet``). Without pairs, video and faces nothing is rendered.
+    """
 
     seconds: float = 4.0
     fps: int = 25
@@ -49,6 +52,12 @@ class ClipOptions:
     pairs: int = 8
     video: bool = False
     faces: bool = False
+    voices: str = ESPEAK
+
+    @property
+    def renders(self) -> bool:
+        """Whether anything is to be seen of a clip."""
+        return bool(self.pairs or self.video or self.faces)
 
 
 class ClipMaker:
@@ -66,13 +75,12 @@ class ClipMaker:
         text, voice, speech = self._speak(rng)
         energy = float(rng.uniform(0.65, 1.0))
         units = unit_curves(speech.phonemes, options.seconds, options.fps, energy)
-        scene = self.studio.sample_scene(rng)
         meta = {
             "schema": 1,
             "fps": options.fps,
             "frames": len(units),
             "seed": [self._seed, index],
-            "voice": {"engine": "espeak-ng", **asdict(voice)},
+            "voice": asdict(voice),
             "energy": energy,
             "text": text,
             "phonemes": [[ipa, round(start, 4), round(end, 4)] for ipa, start, end in speech.phonemes],
@@ -84,6 +92,9 @@ class ClipMaker:
             "wav": encode_wav(samples, SAMPLE_RATE_HZ),
             "lips.npy": encode_npy(np.tensordot(units, self._motion, 1).astype(np.float32)),
         }
+        if not options.renders:
+            return files
+        scene = self.studio.sample_scene(rng)
         if options.pairs:
             files["pairs.npz"] = self._pairs(scene, units, rng)
         if options.video:
@@ -98,10 +109,7 @@ class ClipMaker:
         # A fast voice says four words a second. The sync expert is to hear speech to the end: in silence there is
         # nothing that it could tell.
         words = int(seconds * (4 if self._options.faces else 3)) + 2
-        text, voice = random_text(rng, words), sample_voice(rng)
-        spoken = self._speaker.speak(text, voice)
-        if not len(spoken.samples):
-            raise BackendError(f"the voice {voice.voice} said nothing for {text!r}")
+        text, voice, spoken = self._speaker.say_anything(rng, words)
         lead = float(rng.uniform(0.1, 0.6))
         samples = np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
         start = round(lead * SAMPLE_RATE_HZ)

