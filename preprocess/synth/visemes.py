@@ -11,6 +11,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,14 @@ class Viseme:
     dominance: float = 1.0
     closure: float = 0.0
     bite: float = 0.0
+
+    @cached_property
+    def target(self) -> npt.NDArray[np.float64]:
+        """Units as an array, float64 (12,)."""
+        target = np.zeros(len(UNITS))
+        for name, value in self.units.items():
+            target[UNIT_INDEX[name]] = value
+        return target
 
 
 def _v(jaw: float, dominance: float = 1.0, *, closure: float = 0.0, bite: float = 0.0, **units: float) -> Viseme:
@@ -154,14 +163,14 @@ def _blend(events: list[_Event], time: npt.NDArray[np.float64]) -> npt.NDArray[n
     total = np.full((len(time), 1), 1e-9)
     curves = np.zeros((len(time), len(UNITS)))
     for event in events:
-        before = np.clip((event.start_s - time) / ANTICIPATION_S, 0, None)
-        after = np.clip((time - event.end_s) / RELEASE_S, 0, None)
+        # Dominance is below 1e-4 beyond three spans.
+        first, last = event.start_s - 3 * ANTICIPATION_S, event.end_s + 3 * RELEASE_S
+        near = slice(max(0, int(first * _RATE_HZ)), max(0, int(last * _RATE_HZ) + 1))
+        before = np.clip((event.start_s - time[near]) / ANTICIPATION_S, 0, None)
+        after = np.clip((time[near] - event.end_s) / RELEASE_S, 0, None)
         weight = (event.viseme.dominance * np.exp(-2.0 * (before + after) ** 1.5))[:, None]
-        target = np.zeros(len(UNITS))
-        for name, value in event.viseme.units.items():
-            target[UNIT_INDEX[name]] = value
-        curves += weight * target
-        total += weight
+        curves[near] += weight * event.viseme.target
+        total[near] += weight
     return np.asarray(curves / total)
 
 
