@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
 from lipforge.preprocess.face_samples import encode_npy, encode_wav, face_files, to_int16
+from lipforge.preprocess.synth.effort import speaking_effort
 from lipforge.preprocess.synth.espeak import ESPEAK
 from lipforge.preprocess.synth.expression import UNIT_INDEX, random_units, toothy_smile
 from lipforge.preprocess.synth.face_boxes import render_faces
@@ -73,8 +74,9 @@ class ClipMaker:
         rng = np.random.default_rng([self._seed, index])
         options = self._options
         text, voice, speech = self._speak(rng)
-        energy = float(rng.uniform(0.65, 1.0))
-        units = unit_curves(speech.phonemes, options.seconds, options.fps, energy)
+        energy = float(rng.uniform(0.8, 1.05))
+        effort = speaking_effort(speech.samples, SAMPLE_RATE_HZ)
+        units = unit_curves(speech.phonemes, options.seconds, options.fps, energy, effort)
         meta = {
             "schema": 1,
             "fps": options.fps,
