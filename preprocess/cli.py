@@ -31,8 +31,8 @@ def preprocess() -> None:
     "--voices",
     default="espeak-ng",
     show_default=True,
-    help="Who speaks: espeak-ng and flite, or some of their voices, such as flite:slt, espeak-ng:de or "
-    "espeak-ng:+Mario, with commas; a minus takes voices away.",
+    help="Who speaks: espeak-ng, flite, festival, or some of their voices, such as flite:slt, espeak-ng:de or "
+    "espeak-ng:+Mario, with commas; a minus takes voices away. `lipforge doctor` says which are there.",
 )
 @click.option("--shard-clips", default=50, show_default=True, type=click.IntRange(1), help="Clips in one shard.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes; 0 takes one per core.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import tempfile
 import wave
@@ -13,11 +12,11 @@ import numpy as np
 from lipforge.kernels.errors import BackendError
 from lipforge.preprocess.synth.arpabet import ARPABET
 from lipforge.preprocess.synth.speech import SPEECH_RATE_HZ, USUAL_PITCH, USUAL_WPM, Speech, VoiceChoice, resample
+from lipforge.runtime import speech_programs
 
-FLITE = "flite"
+FLITE = speech_programs.FLITE.name
 #: Voice and its usual pitch in Hz. Two of them (kal, kal16) are one man, recorded at 8 and 16 kHz.
 USUAL_HZ = {"awb": 105.0, "rms": 95.0, "slt": 170.0, "kal16": 105.0, "kal": 105.0}
-HOW_TO_INSTALL = "Install flite with your package manager (Debian and Ubuntu: apt install flite)."
 _TIMEOUT_S = 120.0
 # The program lists a phone so much before its sound: with this, the sound in /p/ is least. Measured on all voices.
 _LISTED_EARLY_S = 0.02
@@ -31,9 +30,10 @@ class Flite:
     """
 
     def __init__(self) -> None:
-        program = shutil.which("flite")
+        program = speech_programs.FLITE.find()
         if program is None:
-            raise BackendError(f"the voices of {FLITE} were asked for and the program is not there. {HOW_TO_INSTALL}")
+            advice = speech_programs.FLITE.how_to_install
+            raise BackendError(f"the voices of {FLITE} were asked for and the program is not there. {advice}")
         self._program = program
 
     def speak(self, text: str, choice: VoiceChoice) -> Speech:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import numpy as np
 
 from lipforge.kernels.errors import BackendError, ConfigError
 from lipforge.preprocess.synth.espeak import ENGLISH, ESPEAK, FOREIGN, VARIANTS, Espeak
+from lipforge.preprocess.synth.festival import FESTIVAL, FESTIVAL_ENGLISH, Festival
+from lipforge.preprocess.synth.festival import VOICES as FESTIVAL_VOICES
 from lipforge.preprocess.synth.flite import FLITE, USUAL_HZ, Flite
 from lipforge.preprocess.synth.sentences import invented_text, random_text
 from lipforge.preprocess.synth.speech import Engine, Speech, VoiceChoice, resized
 
-ENGINES = (ESPEAK, FLITE)
+ENGINES = (ESPEAK, FLITE, FESTIVAL)
 _FOREIGN_SHARE = 0.35  # of what eSpeak NG says
 _LARGEST_SIZE = 0.12  # of a speaker's head, larger or smaller
 
@@ -71,8 +74,8 @@ class VoiceSet:
 
 
 def _all_voices(engine: str) -> tuple[str, ...]:
-    if engine == FLITE:
-        return tuple(USUAL_HZ)
+    if engine != ESPEAK:
+        return tuple(USUAL_HZ if engine == FLITE else FESTIVAL_VOICES)
     return tuple(language + variant for language in (*ENGLISH, *FOREIGN) for variant in VARIANTS)
 
 
@@ -82,8 +85,14 @@ def _meant(voice: str, name: str) -> bool:
 
 
 def _examples(engine: str) -> str:
-    shown = USUAL_HZ if engine == FLITE else ("en-us", "de", "+Mario", "fr+f2")
+    shown = ("en-us", "de", "+Mario", "fr+f2") if engine == ESPEAK else _all_voices(engine)
     return f"such as {', '.join(shown)}"
+
+
+def _speaks_english(choice: VoiceChoice) -> bool:
+    if choice.engine == ESPEAK:
+        return choice.voice.partition("+")[0] in ENGLISH
+    return choice.engine == FLITE or choice.voice in FESTIVAL_ENGLISH
 
 
 class Speaker:
@@ -98,8 +107,12 @@ class Speaker:
     """
 
     def __init__(self, voices: VoiceSet, speech_dir: Path | None) -> None:
-        makers = {ESPEAK: lambda: Espeak(speech_dir), FLITE: Flite}
-        self._engines: dict[str, Engine] = {name: makers[name]() for name in voices.engines}
+        makers: dict[str, Callable[[], Engine]] = {
+            ESPEAK: lambda: Espeak(speech_dir),
+            FLITE: Flite,
+            FESTIVAL: Festival,
+        }
+        self._engines = {name: makers[name]() for name in voices.engines}
         self._voices = {name: voices.voices(name) for name in voices.engines}
 
     def say_anything(self, rng: np.random.Generator, words: int) -> tuple[str, VoiceChoice, Speech]:
@@ -109,8 +122,7 @@ class Speaker:
             BackendError: the engine failed, or said nothing.
         """
         choice = self._sample(rng)
-        english = choice.engine != ESPEAK or choice.voice.partition("+")[0] in ENGLISH
-        text = random_text(rng, words) if english else invented_text(rng, words)
+        text = random_text(rng, words) if _speaks_english(choice) else invented_text(rng, words)
         speech = self.speak(text, choice)
         if not len(speech.samples):
             raise BackendError(f"the voice {choice.voice} said nothing for {text!r}")

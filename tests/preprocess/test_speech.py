@@ -120,7 +120,7 @@ def test_voice_sets() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("festivla", "no such engine; there are espeak-ng, flite"),
+        ("festivla", "no such engine; there are espeak-ng, flite, festival"),
         ("flite:mario", "flite has no voice 'mario'; such as awb"),
         ("-flite", "names no engine to take"),
         ("flite:slt,-flite", "nothing of flite is left"),
