@@ -17,7 +17,7 @@ from lipforge.preprocess.synth.espeak import ESPEAK
 from lipforge.preprocess.synth.expression import UNIT_INDEX, random_units, toothy_smile
 from lipforge.preprocess.synth.face_boxes import render_faces
 from lipforge.preprocess.synth.head_data import F32, HeadData
-from lipforge.preprocess.synth.landmarks import average_lip_motion
+from lipforge.preprocess.synth.landmarks import average_lip_motion, average_unit_mm
 from lipforge.preprocess.synth.motion_truth import flow_between
 from lipforge.preprocess.synth.scene import (
     CANVAS_LEFT,
@@ -67,7 +67,9 @@ class ClipMaker:
     def __init__(self, head: HeadData, speaker: Speaker, find_lips: LipFinder, seed: int, options: ClipOptions) -> None:
         self.studio = Studio(head, CropSpec(), LipSpec())
         self._speaker, self._find_lips, self._seed, self._options = speaker, find_lips, seed, options
-        self._motion = average_lip_motion(head, self.studio.expression, self.studio.landmarks, self.studio.lip_spec)
+        marks, spec = self.studio.landmarks, self.studio.lip_spec
+        self._motion = average_lip_motion(head, self.studio.expression, marks, spec)
+        self._unit_mm = average_unit_mm(head, marks, spec)
 
     def make(self, index: int) -> dict[str, bytes]:
         """Return the files of sample ``index`` by suffix (``docs/formats.md`` section 1)."""
@@ -84,6 +86,7 @@ class ClipMaker:
             "seed": [self._seed, index],
             "voice": asdict(voice),
             "energy": energy,
+            "unit_mm": round(self._unit_mm, 4),
             "text": text,
             "phonemes": [[ipa, round(start, 4), round(end, 4)] for ipa, start, end in speech.phonemes],
             "video": options.video,
@@ -93,6 +96,7 @@ class ClipMaker:
             "json": json.dumps(meta, ensure_ascii=False).encode(),
             "wav": encode_wav(samples, SAMPLE_RATE_HZ),
             "lips.npy": encode_npy(np.tensordot(units, self._motion, 1).astype(np.float32)),
+            "units.npy": encode_npy(units),
         }
         if not options.renders:
             return files

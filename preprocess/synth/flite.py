@@ -23,7 +23,7 @@ _LISTED_EARLY_S = 0.02
 
 
 class Flite:
-    """Speaks with the ``flite`` program.
+    """Speaks with the ``flite`` program. Pitch and range are obeyed by kal alone: the others have their own melody.
 
     Raises:
         BackendError: it is not installed.

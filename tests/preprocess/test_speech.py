@@ -10,10 +10,13 @@ import pytest
 
 from lipforge.kernels.errors import BackendError, ConfigError
 from lipforge.preprocess.synth.espeak import ESPEAK, VARIANTS, Espeak
+from lipforge.preprocess.synth.festival import FESTIVAL, Festival
+from lipforge.preprocess.synth.festival import VOICES as FESTIVAL_VOICES
+from lipforge.preprocess.synth.festival import phonemes_of as festival_phonemes
 from lipforge.preprocess.synth.flite import FLITE, USUAL_HZ, Flite, phonemes_of
 from lipforge.preprocess.synth.speech import Speech, VoiceChoice, resample, resized
 from lipforge.preprocess.synth.voices import Speaker, VoiceSet
-from lipforge.runtime import wheel_assets
+from lipforge.runtime import speech_programs, wheel_assets
 
 CHOICE = VoiceChoice(ESPEAK, "en-us", 150)
 
@@ -88,10 +91,35 @@ def test_flite_knows_when_its_lips_are_shut(flite: Flite, voice: str) -> None:
 def test_flite_obeys_rate_and_pitch(flite: Flite) -> None:
     slow, fast = (flite.speak("Blue moon.", VoiceChoice(FLITE, "rms", rate)) for rate in (100, 250))
     assert len(slow.samples) > 1.5 * len(fast.samples)
-    low, high = (flite.speak("Blue moon.", VoiceChoice(FLITE, "rms", pitch=pitch)) for pitch in (20, 80))
+    low, high = (flite.speak("Blue moon.", VoiceChoice(FLITE, "kal16", pitch=pitch)) for pitch in (20, 80))
     assert not np.array_equal(low.samples[:8000], high.samples[:8000])
     with pytest.raises(BackendError, match="no voice 'nobody'; it has awb"):
         flite.speak("Hello.", VoiceChoice(FLITE, "nobody"))
+
+
+@pytest.mark.parametrize("voice", list(FESTIVAL_VOICES))
+def test_festival_knows_when_its_lips_are_shut(voice: str) -> None:
+    if shutil.which("festival") is None or not Path("/usr/share/festival/voices").exists():
+        pytest.skip(f"festival is not installed: {speech_programs.FESTIVAL.how_to_install}")
+    try:
+        speech = Festival().speak("Papapi bopas nepa, lupo kapite sapo lipa.", VoiceChoice(FESTIVAL, voice, 130))
+    except BackendError as error:
+        pytest.skip(f"this voice is not installed: {error}")
+    assert speech.phonemes[-1][2] == pytest.approx(len(speech.samples) / 16_000, abs=0.05)
+    level = {"closure": [], "other": []}
+    for ipa, start, end in speech.phonemes:
+        part = speech.samples[int(start * 16_000) : int((start + (end - start) / 2) * 16_000)]
+        if ipa:
+            level["closure" if ipa == "p" else "other"].append(float(np.sqrt(np.mean(part**2))))
+    assert len(level["closure"]) >= 5
+    assert np.median(level["closure"]) < 0.45 * np.median(level["other"])
+
+
+def test_the_labels_of_festival_are_read() -> None:
+    listing = "separator ;\nnfields 1\n#\n 0.100 100 #\n 0.1852 100 p\n 0.25 100 a1\n 0.3 100 S\n 0.4 100 ae\n"
+    found = festival_phonemes(listing, 0.405)
+    assert [ipa for ipa, _, _ in found] == ["", "p", "a", "ʃ", "æ"]
+    assert [end for _, _, end in found] == pytest.approx([0.112, 0.1972, 0.262, 0.312, 0.405])
 
 
 def test_the_listing_of_flite_is_read() -> None:
