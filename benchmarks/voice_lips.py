@@ -1,18 +1,23 @@
-"""How well a bundle's audio network follows the lips of real speakers: ``python benchmarks/real_lips.py CLIPS...``.
+"""How well a bundle's audio network makes lips follow voices: ``python benchmarks/voice_lips.py CLIPS... DATASETS...``.
 
-Every clip is driven with its own sound, and the opening of the predicted inner lips is compared with what the face
-tracker sees in the clip (mesh points 13 and 14 over the distance of the outer eye corners), on frames of speech only:
-pauses make any two voices agree. The same figure for other clips' sound and for the own sound moved by more than a
-second says what chance gives. With --videos FOLDER the lips of rendered videos, FOLDER/<clip>.mp4 made by ``lipforge
-sync``, take the place of the network's; rendered videos of swapped voices are FOLDER/<clip>@<other>.mp4.
+**Clips of real speakers.** Every clip is driven with its own sound, and the opening of the predicted inner lips is
+compared with what the face tracker sees in the clip (mesh points 13 and 14 over the distance of the outer eye corners),
+on frames of speech only: pauses make any two voices agree. The same figure for other clips' sound and for the own sound
+moved by more than a second says what chance gives. With --videos FOLDER the lips of rendered videos, FOLDER/<clip>.mp4
+made by ``lipforge sync``, take the place of the network's; rendered videos of swapped voices are
+FOLDER/<clip>@<other>.mp4.
 
-Intervals are 95 %, by the bootstrap over clips. Nothing but the clips, the bundle and the face models is needed.
+**Datasets of ``lipforge preprocess synth``** have exact truth: correlation of opening and width over all frames, lag,
+how many of the /p b m/ that are shut come out shut within a frame, and the motion in pauses against the true one.
+
+Intervals are 95 %, by the bootstrap over clips.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import json
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -28,6 +33,8 @@ from lipforge.preprocess.synth.speech import resample
 from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.faces import FaceTracker
 from lipforge.runtime.media.audio_reader import AudioReader
+from lipforge.train.clips import read_wave
+from lipforge.train.shards import open_dataset
 
 UPPER_LIP, LOWER_LIP, RIGHT_EYE, LEFT_EYE, RIGHT_CORNER, LEFT_CORNER = 13, 14, 33, 263, 78, 308
 SPEECH_LEVEL = 0.3  # of the way from a clip's 5th to its 95th percentile of level
@@ -35,6 +42,8 @@ SPEECH_COLUMNS = 8  # on each side of a frame: the level is that of 200 ms
 LARGEST_LAG = 8
 SHORTEST_SHIFT_S = 1.0
 REPEATS = 2000
+BILABIALS = "pbm"
+TRULY_SHUT, SHUT = 0.6, 1.2  # head units, of which 40 lie between the eye corners
 
 F64 = npt.NDArray[np.float64]
 
@@ -75,17 +84,21 @@ class Figures:
 def main() -> None:
     """Print a table, and JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("clips", nargs="+", type=Path, help="videos with their own sound")
+    parser.add_argument("sources", nargs="+", type=Path, help="videos with their own sound, or folders of datasets")
     parser.add_argument("--model", default="synth-warp", help="bundle, by name or folder")
     parser.add_argument("--cache", type=Path, help="folder that keeps the tracked lips")
     parser.add_argument("--videos", type=Path, help="folder of rendered videos to measure in place of the network")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--json", type=Path, help="also write the figures of the clips here")
     arguments = parser.parse_args()
-    clips = [load_clip(path, arguments.cache) for path in arguments.clips]
+    network = LipNetwork(arguments.model)
+    for folder in (path for path in arguments.sources if path.is_dir()):
+        print(f"{folder.name}: " + ", ".join(f"{k} {v:.3f}" for k, v in of_dataset(folder, network).items()))
+    clips = [load_clip(path, arguments.cache) for path in arguments.sources if not path.is_dir()]
+    if not clips:
+        return
     if arguments.videos:
         figures = [_of_videos(clip, clips, arguments.videos, arguments.cache) for clip in clips]
     else:
-        network = LipNetwork(arguments.model)
         figures = [measure(clip, clips, network) for clip in clips]
     _tell(figures)
     if arguments.json:
@@ -109,15 +122,73 @@ class LipNetwork:
         starts = np.clip(np.array(first) + sides[0], 0, padded.shape[1] - window.columns)
         windows = np.stack([padded[:, start : start + window.columns] for start in starts])
         moved = np.concatenate([self._run(windows[k : k + 1]) for k in range(frames)])
-        inner = moved[:, lips.outer_points :]
-        half = lips.inner_points // 2
-        opening = inner[:, half + half // 2, 1] - inner[:, half // 2, 1]
-        return np.maximum(opening, 0.0).astype(np.float64), (inner[:, half, 0] - inner[:, 0, 0]).astype(np.float64)
+        return opening_and_width(moved, lips)
 
     def _run(self, window: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         lips = np.zeros((1, self._manifest.lips.points, 3), np.float32)
         self._engine.bind({"mel": window, "lips": lips})()
         return lips
+
+
+def of_dataset(folder: Path, network: LipNetwork) -> dict[str, float]:
+    """Compare all clips of a dataset with the network's lips; lengths in head units, the lag in frames."""
+    dataset = open_dataset(folder)
+    gaps, widths, lags, shut, moved = [], [], [], [], []
+    for sample in dataset.read({".json", ".wav", ".lips.npy"}):
+        told = json.loads(sample.files[".json"])
+        truth = np.load(io.BytesIO(sample.files[".lips.npy"]))
+        sound = read_wave(sample.key, sample.files[".wav"], dataset.mel.sample_rate_hz).astype(np.float32) / 32768
+        gap, width = network(log_mel(sound, dataset.mel), dataset.fps, len(truth))
+        true_gap, true_width = opening_and_width(truth, dataset.lips)
+        gaps.append((gap, true_gap))
+        widths.append((width, true_width))
+        lags.append(max(range(-LARGEST_LAG, LARGEST_LAG + 1), key=lambda k: _moved_correlation(gap, true_gap, k)))
+        shut += _closures(told["phonemes"], gap, true_gap, dataset.fps)
+        pause = _pauses(told["phonemes"], len(gap), dataset.fps)
+        moved.append([np.abs(np.diff(values))[pause[1:]].sum() for values in (gap, true_gap)])
+    motion, true_motion = np.sum(moved, 0)
+    return {
+        "opening": float(np.corrcoef(*np.concatenate(gaps, 1))[0, 1]),
+        "width": float(np.corrcoef(*np.concatenate(widths, 1))[0, 1]),
+        "median lag": float(np.median(lags)),
+        "closures shut": float(np.mean(shut)),
+        "closures": float(len(shut)),
+        "motion in pauses": float(motion / true_motion),
+    }
+
+
+def opening_and_width(lips: npt.NDArray[np.float32], spec: LipSpec) -> tuple[F64, F64]:
+    """Return the opening in the middle, not below 0, and the change of width of lips (T, N, 3), float64 (T,)."""
+    inner = lips[:, spec.outer_points :].astype(np.float64)
+    half = spec.inner_points // 2
+    opening = inner[:, half + half // 2, 1] - inner[:, half // 2, 1]
+    return np.maximum(opening, 0.0), inner[:, half, 0] - inner[:, 0, 0]
+
+
+def _moved_correlation(gap: F64, truth: F64, frames: int) -> float:
+    inside = slice(LARGEST_LAG, -LARGEST_LAG)
+    a, b = np.roll(gap, -frames)[inside], truth[inside]
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 1e-9 and b.std() > 1e-9 else 0.0
+
+
+def _closures(phonemes: list[tuple[str, float, float]], gap: F64, truth: F64, fps: float) -> list[bool]:
+    """Of every bilabial that is truly shut in some frame: whether it is, within one frame."""
+    found = []
+    for ipa, start, end in phonemes:
+        if any(letter in ipa for letter in BILABIALS):
+            first, last = max(0, int(start * fps)), min(len(gap), int(end * fps) + 2)
+            if last > first and truth[first:last].min() < TRULY_SHUT:
+                found.append(bool(gap[max(0, first - 1) : last + 1].min() < SHUT))
+    return found
+
+
+def _pauses(phonemes: list[tuple[str, float, float]], frames: int, fps: float) -> npt.NDArray[np.bool_]:
+    """Frames in which nothing is said, bool (frames,)."""
+    pause = np.ones(frames, bool)
+    for ipa, start, end in phonemes:
+        if ipa.strip("_ :|"):
+            pause[int(start * fps) : int(np.ceil(end * fps))] = False
+    return pause
 
 
 def load_clip(path: Path, cache: Path | None) -> RealClip:
