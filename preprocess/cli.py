@@ -29,6 +29,13 @@ def preprocess() -> None:
     "--faces", is_flag=True, help="Also render the face in every frame (25 ms each), for the Wav2Lip trainers."
 )
 @click.option("--mute", is_flag=True, help="Only mouths and pairs, for `lipforge train warp`: a third of the time.")
+@click.option(
+    "--voices",
+    default="espeak-ng",
+    show_default=True,
+    help="Who speaks: espeak-ng, flite, festival, or some of their voices, such as flite:slt, espeak-ng:de or "
+    "espeak-ng:+Mario, with commas; a minus takes voices away. `lipforge doctor` says which are there.",
+)
 @click.option("--shard-clips", default=50, show_default=True, type=click.IntRange(1), help="Clips in one shard.")
 @click.option("--workers", default=0, type=click.IntRange(0), help="Processes; 0 takes one per core.")
 def synth(
@@ -42,6 +49,7 @@ def synth(
     video: bool,
     faces: bool,
     mute: bool,
+    voices: str,
     shard_clips: int,
     workers: int,
 ) -> None:
@@ -56,6 +64,8 @@ def synth(
     \b
     Example, 100 people, about a minute on two cores:
       lipforge preprocess synth data/small --clips 100
+    Example, 3000 clips of sound and lip motion for audio2lips alone, nothing rendered:
+      lipforge preprocess synth data/voices --clips 3000 --seconds 8 --pairs 0 --voices espeak-ng,flite,-flite:kal
     """
     from lipforge.preprocess.synth.clip import ClipOptions
     from lipforge.preprocess.synth.dataset import DatasetOptions, make_dataset
@@ -66,7 +76,7 @@ def synth(
         raise ConfigError("--mute makes pairs and nothing else: leave out --video and --faces, and give --pairs.")
     if pairs > mouths * (mouths - 1):
         raise ConfigError(f"--pairs {pairs}: {mouths} mouths make {mouths * (mouths - 1)} ordered pairs at most.")
-    options = ClipOptions(seconds, fps, mouths, pairs, video, faces, voice=not mute)
+    options = ClipOptions(seconds, fps, mouths, pairs, video, faces, "" if mute else voices)
     make_dataset(out, DatasetOptions(clips=clips, seed=seed, shard_clips=shard_clips, workers=workers, clip=options))
 
 

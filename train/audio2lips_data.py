@@ -1,4 +1,4 @@
-"""Batches for the audio network: mel windows of two consecutive frames with their true lips."""
+"""Batches for the audio network: runs of mel windows with their true lips."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ import torch
 
 from lipforge.kernels.mel import log_mel
 from lipforge.kernels.spec import AudioWindowSpec, MelSpec
-from lipforge.train.audio_augment import augment_audio, coloured_noise
+from lipforge.train.audio_augment import augment_audio
 from lipforge.train.clips import Clip
 from lipforge.train.config import Audio2LipsDataConfig
 from lipforge.train.mel_augment import augment_mel
+from lipforge.train.models.audio2lips import PATCH_COLUMNS
 from lipforge.train.sampler import Sampler, step_generator
 from lipforge.train.task import Batch
+from lipforge.train.unspoken_sounds import unspoken_sound
 
 FULL_SCALE = 32768.0
-QUIET_CLIPS = 64  # clips of noise or silence, drawn from with a random start
-QUIET_SECONDS = 2.0
-QUIET_DB = (-80.0, -20.0)  # level of a noise clip; the first clip is digital silence
+QUIET_CLIPS = 96  # clips in which nobody speaks, drawn from with a random start
+QUIET_SECONDS = 4.0
+QUIET_DB = (-80.0, -15.0)  # level of such a clip; the first one is digital silence
 
 Mel = npt.NDArray[np.float32]
 
@@ -41,6 +43,20 @@ class MelWindows:
         # Multiplied before it is divided: i / fps * rate can fall just below a whole number.
         return int(frame * self._mel.columns_per_second // self._fps)
 
+    def run_columns(self, count: int) -> int:
+        """Return the width of a run of ``count`` windows."""
+        return self._window.columns + (count - 1) * PATCH_COLUMNS
+
+    def frames(self, start: int, count: int) -> npt.NDArray[np.float64]:
+        """Return the frames, float64 (count,), at the middle of the columns that a run's windows are for.
+
+        Args:
+            start: the run's first column in a prepared mel.
+            count: windows in the run.
+        """
+        columns = start + PATCH_COLUMNS * np.arange(count) + 0.5
+        return np.asarray(columns / self._mel.columns_per_second * self._fps)
+
     def cut(self, prepared: npt.NDArray[np.floating], frame: int) -> npt.NDArray[np.floating]:
         """Return the window (M, C) of a frame."""
         start = self.column(frame)
@@ -57,7 +73,7 @@ class Audio2LipsData:
         clips: where samples come from.
         mel, window, fps: recipe of a window.
         config: augmentation and the share of silence.
-        batch_size: pairs of frames in a batch.
+        batch_size: runs of windows in a batch.
         seed: of sampling and augmentation.
     """
 
@@ -72,39 +88,43 @@ class Audio2LipsData:
         seed: int,
     ) -> None:
         self._clips, self._windows, self._mel, self._config, self._seed = clips, windows, mel, config, seed
-        counts = [len(clip.lips) - 1 for clip in clips]
-        self._index = np.stack(
-            [np.repeat(np.arange(len(clips)), counts), np.concatenate([np.arange(count) for count in counts])], 1
-        )
-        self._sampler = Sampler(len(self._index), batch_size, seed)
+        self._columns = windows.run_columns(config.run_windows)
+        self._sampler = Sampler(len(clips), batch_size, seed)
         self._versions: dict[tuple[int, int], npt.NDArray[np.float16]] = {}
 
     def batch(self, step: int) -> Batch:
         """Return the training batch of a step.
 
         Returns:
-            ``mel`` float32 (B, 2, M, C) in [-max_abs, max_abs] and ``lips`` float32 (B, 2, N, 3): frames t and t + 1.
+            ``mel`` float32 (B, M, columns of a run) in [-max_abs, max_abs], and ``lips`` float32 (B, K, N, 3) at the
+            times of the run's K windows, between frames by interpolation.
         """
         random = step_generator(self._seed, step, stream=1)
         rows = self._sampler.batch(step)
         quiet = random.random(len(rows)) < self._config.silence_share
         mels, lips = [], []
         for row, is_quiet in zip(rows, quiet, strict=True):
-            clip, frame = self._index[row]
-            truth = self._clips[clip].lips[frame : frame + 2]
+            clip = self._clips[int(row)]
             if is_quiet:
-                prepared, truth = self._quiet(int(random.integers(QUIET_CLIPS))), np.zeros_like(truth)
-                frame = int(random.integers(self._quiet_frames()))
+                prepared = self._quiet(int(random.integers(QUIET_CLIPS)))
             else:
-                prepared = self._version(int(clip), int(random.integers(self._config.augment.versions)))
-            mels.append([self._windows.cut(prepared, frame + k) for k in range(2)])
-            lips.append(truth)
+                prepared = self._version(int(row), int(random.integers(self._config.augment.versions)))
+            start = int(random.integers(max(1, prepared.shape[1] - self._columns + 1)))
+            mels.append(self._run(prepared, start))
+            truth = _lips_at(clip.lips, self._windows.frames(start, self._config.run_windows))
+            lips.append(np.zeros_like(truth) if is_quiet else truth)
         generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        windows = torch.from_numpy(np.array(mels, np.float32))
+        runs = torch.from_numpy(np.array(mels, np.float32))
         return {
-            "mel": augment_mel(windows, self._mel.max_abs, self._config.mel, generator),
+            "mel": augment_mel(runs, self._mel.max_abs, self._config.mel, generator),
             "lips": torch.from_numpy(np.array(lips, np.float32)),
         }
+
+    def _run(self, prepared: npt.NDArray[np.float16], start: int) -> npt.NDArray[np.float16]:
+        """Return a run's columns; silence follows a clip that is shorter."""
+        run = prepared[:, start : start + self._columns]
+        missing = self._columns - run.shape[1]
+        return np.pad(run, ((0, 0), (0, missing)), constant_values=-self._mel.max_abs) if missing else run
 
     def _version(self, clip: int, version: int) -> npt.NDArray[np.float16]:
         key = (clip, version)
@@ -122,17 +142,17 @@ class Audio2LipsData:
             random = np.random.default_rng([self._seed, 3, number])
             samples = int(QUIET_SECONDS * self._mel.sample_rate_hz)
             level = 10.0 ** (random.uniform(*QUIET_DB) / 20.0) if number else 0.0
-            noise = np.clip(coloured_noise(samples, random) * np.float32(level), -1.0, 1.0)
-            self._versions[key] = self._windows.prepare(noise).astype(np.float16)
+            sound = unspoken_sound(samples, self._mel.sample_rate_hz, random) * np.float32(level)
+            self._versions[key] = self._windows.prepare(np.clip(sound, -1.0, 1.0)).astype(np.float16)
         return self._versions[key]
 
-    def _quiet_frames(self) -> int:
-        """Number of first frames of a pair in a quiet clip whose windows lie inside it."""
-        frame = 0
-        last_column = int(QUIET_SECONDS * self._mel.columns_per_second)
-        while self._windows.column(frame + 2) < last_column:
-            frame += 1
-        return frame + 1
+
+def _lips_at(lips: npt.NDArray[np.float32], frames: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return float32 (K, N, 3), lips (T, N, 3) between frames; the last frame stays."""
+    place = np.clip(frames, 0, len(lips) - 1)
+    before = np.minimum(place.astype(np.int64), len(lips) - 2)
+    share = (place - before).astype(np.float32)[:, None, None]
+    return lips[before] * (1 - share) + lips[before + 1] * share
 
 
 def as_float(audio: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:

@@ -61,8 +61,8 @@ class Audio2LipsTask(Task):
         return self._data.batch(step)
 
     def losses(self, networks: Networks, batch: Batch) -> Iterator[Loss]:
-        """Yield the one loss of the network; both frames of a pair go through it as one batch."""
-        predicted = networks[self.kind](batch["mel"].flatten(0, 1)).float().unflatten(0, (-1, 2))
+        """Yield the one loss of the network."""
+        predicted = networks[self.kind](batch["mel"]).float().reshape(batch["lips"].shape)
         parts = self._loss.to(predicted.device)(predicted, batch["lips"])
         yield Loss(self.kind, parts["total"], parts)
 

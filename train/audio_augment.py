@@ -1,4 +1,4 @@
-"""Random changes of a clip's sound: room, spectrum, noise and gain. Nothing moves in time."""
+"""Random changes of a clip's sound: room, spectrum, noise, telephone, clipping and gain. Nothing moves in time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lipforge.train.config import AudioAugmentConfig
+from lipforge.train.unspoken_sounds import coloured_noise, unspoken_sound
 
 Audio = npt.NDArray[np.float32]
 
@@ -30,21 +31,14 @@ def augment_audio(audio: Audio, sample_rate_hz: int, config: AudioAugmentConfig,
     if random.random() < config.noise_share:
         rms = max(float(np.sqrt(np.mean(np.square(changed)))), QUIET_RMS)
         level = rms * 10.0 ** (-random.uniform(*config.snr_db) / 20.0)
-        changed = changed + level * coloured_noise(len(audio), random)
+        other = random.random() < config.other_sound_share
+        sound = unspoken_sound(len(audio), sample_rate_hz, random) if other else coloured_noise(len(audio), random)
+        changed = changed + level * sound
+    if random.random() < config.distortion_share:
+        changed = _distort(changed, random)
     gain = 10.0 ** (random.uniform(config.gain_db, 0.0) / 20.0)
     result: Audio = np.clip(changed * gain, -1.0, 1.0).astype(np.float32)
     return result
-
-
-def coloured_noise(samples: int, random: np.random.Generator) -> Audio:
-    """Return float32 (samples,) of noise with unit power, white or pink by chance."""
-    white = random.standard_normal(samples).astype(np.float32)
-    if random.random() < 0.5:
-        return white
-    spectrum = np.fft.rfft(white)
-    spectrum /= np.sqrt(np.maximum(1.0, np.arange(len(spectrum))))
-    pink = np.fft.irfft(spectrum, samples)
-    return (pink / max(1e-9, float(pink.std()))).astype(np.float32)
 
 
 def _filter(
@@ -60,7 +54,21 @@ def _filter(
     if random.random() < config.band_limit_share:
         cut_hz = random.uniform(config.band_limit_hz, 0.5 * sample_rate_hz)
         response = response / np.sqrt(1.0 + (frequency_hz / cut_hz) ** 16)  # Butterworth of order 8, without its delay
+    if random.random() < config.low_cut_share:
+        cut_hz = random.uniform(60.0, config.low_cut_hz)
+        response = response / np.sqrt(1.0 + (cut_hz / np.maximum(frequency_hz, 1.0)) ** 4)
     return np.fft.irfft(np.fft.rfft(audio, length) * response, length)[: len(audio)]
+
+
+def _distort(sound: npt.NDArray[np.floating], random: np.random.Generator) -> npt.NDArray[np.floating]:
+    """Overdrive a microphone, or round the samples to the eight bits of a telephone (G.711, mu-law)."""
+    peak = max(1e-6, float(np.abs(sound).max()))
+    if random.random() < 0.5:
+        drive = random.uniform(1.0, 4.0)
+        return np.asarray(np.tanh(sound * (drive / peak)) * (peak / drive))
+    squeezed = np.sign(sound) * np.log1p(255.0 * np.abs(sound) / peak) / np.log(256.0)
+    rounded = np.rint(squeezed * 127.0) / 127.0
+    return np.asarray(np.sign(rounded) * np.expm1(np.abs(rounded) * np.log(256.0)) * (peak / 255.0))
 
 
 def _room(sample_rate_hz: int, config: AudioAugmentConfig, random: np.random.Generator) -> npt.NDArray[np.float64]:

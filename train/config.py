@@ -103,9 +103,13 @@ class AudioAugmentConfig:
     Attributes:
         versions: differently changed copies of each clip that take turns.
         gain_db: quietest gain; the loudest is 0 dB.
-        snr_db: lowest and highest signal-to-noise ratio of added white or pink noise.
+        snr_db: lowest and highest signal-to-noise ratio of what is added.
+        noise_share: how often something is added: white or pink noise, or another sound.
+        other_sound_share: of that, hum, music, breaths and bursts beside plain noise (``unspoken_sounds``).
         tilt_db: largest tilt of the spectrum between 100 Hz and 8 kHz, up or down.
         band_limit_hz: lowest cut of the low-pass; the highest is the Nyquist frequency.
+        low_cut_hz: highest cut of the high-pass, as of telephones and small microphones.
+        distortion_share: how often the sound is overdriven or coded as on a telephone.
         reverb_seconds: longest time in which the room's echo falls by 60 dB.
     """
 
@@ -113,17 +117,21 @@ class AudioAugmentConfig:
     gain_db: float = -30.0
     snr_db: tuple[float, float] = (5.0, 50.0)
     noise_share: float = 0.8
+    other_sound_share: float = 0.4
     tilt_db: float = 8.0
     tilt_share: float = 0.5
     band_limit_hz: float = 3400.0
     band_limit_share: float = 0.3
+    low_cut_hz: float = 350.0
+    low_cut_share: float = 0.4
+    distortion_share: float = 0.15
     reverb_seconds: float = 0.5
     reverb_share: float = 0.4
 
 
 @dataclass(frozen=True)
 class MelAugmentConfig:
-    """Ranges of the random changes made to mel windows.
+    """Ranges of the random changes made to runs of mel windows.
 
     Attributes:
         warp: largest stretch of the mel axis, up or down: other lengths of the throat.
@@ -142,10 +150,17 @@ class MelAugmentConfig:
 
 @dataclass(frozen=True)
 class Audio2LipsDataConfig:
-    """Where windows come from; ``silence_share`` of a batch is noise or silence with a shut mouth as truth."""
+    """Where windows come from.
+
+    Attributes:
+        validation_share: of the clips, the last ones, that are held out.
+        silence_share: of a batch, silence and sounds in which nobody speaks, with a shut mouth as truth.
+        run_windows: windows in a run, each 50 ms after the one before; a run is a sample of the batch.
+    """
 
     validation_share: float = 0.03
     silence_share: float = 0.06
+    run_windows: int = 24
     augment: AudioAugmentConfig = field(default_factory=AudioAugmentConfig)
     mel: MelAugmentConfig = field(default_factory=MelAugmentConfig)
 
@@ -154,7 +169,7 @@ class Audio2LipsDataConfig:
 class Audio2LipsModelConfig:
     """Free sizes of ``Audio2Lips``; the others follow from the specs."""
 
-    width: int = 128
+    width: int = 192
     hidden: int = 256
     components: int = 16
     dropout: float = 0.1
@@ -175,7 +190,7 @@ class Audio2LipsLossConfig:
 class Audio2LipsConfig:
     """Configuration of ``lipforge train audio2lips``."""
 
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=12_000, batch_size=64, learning_rate=1e-3))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=12_000, batch_size=16, learning_rate=1e-3))
     data: Audio2LipsDataConfig = field(default_factory=Audio2LipsDataConfig)
     model: Audio2LipsModelConfig = field(default_factory=Audio2LipsModelConfig)
     loss: Audio2LipsLossConfig = field(default_factory=Audio2LipsLossConfig)

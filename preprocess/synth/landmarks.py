@@ -55,6 +55,12 @@ def lip_displacement(moved: F32, relaxed: F32, marks: Landmarks, spec: LipSpec) 
     return np.asarray(shift * unit * [1.0, -1.0, -1.0])  # mesh y is up and z towards the viewer
 
 
+def average_unit_mm(head: HeadData, marks: Landmarks, spec: LipSpec) -> float:
+    """Length of LipSpec's unit on the average head, mm: the mesh is in decimetres."""
+    eyes = marks.key.locate(average_identity(head).vertices)
+    return float(100.0 * np.linalg.norm(eyes[0] - eyes[3]) / spec.eye_distance)
+
+
 def average_lip_motion(head: HeadData, expression: Expression, marks: Landmarks, spec: LipSpec) -> F32:
     """Lip displacement of the average head per unit, float32 (12, N, 3); motion is linear in the units."""
     person = average_identity(head)

@@ -1,4 +1,4 @@
-"""Endless sentences of common English words, rich in the sounds that move the lips."""
+"""Endless sentences, rich in the sounds that move the lips: of common English words, or of invented ones."""
 
 from __future__ import annotations
 
@@ -62,3 +62,31 @@ def random_text(rng: np.random.Generator, words: int) -> str:
         sentences.append(sentence)
         count += len(sentence.split())
     return " ".join(sentences)
+
+
+_ONSETS = (
+    *["b", "p", "m", "f", "v", "w", "d", "t", "n", "l", "s", "z", "k", "g", "r", "h", "j"],
+    *["bl", "br", "pl", "pr", "fr", "fl", "tr", "dr", "st", "sp", "sk", "kl", "kr", "gr", "sm"],
+)
+_VOWELS = ("a", "e", "i", "o", "u", "a", "o", "ai", "au", "io", "ua")
+_CODAS = ("", "", "", "", "n", "m", "r", "l", "s", "p", "b", "t", "k")
+
+
+def invented_text(rng: np.random.Generator, words: int) -> str:
+    """Text of about ``words`` words that no language has but most can read aloud: syllables of Latin letters."""
+    sentences: list[str] = []
+    count = 0
+    while count < words:
+        chosen = [_invented_word(rng) for _ in range(int(rng.integers(3, 9)))]
+        if len(chosen) > 4 and rng.random() < 0.5:
+            chosen[len(chosen) // 2] += ","
+        sentences.append(" ".join(chosen).capitalize() + ".")
+        count += len(chosen)
+    return " ".join(sentences)
+
+
+def _invented_word(rng: np.random.Generator) -> str:
+    syllables = int(rng.choice([1, 2, 3, 4], p=[0.25, 0.4, 0.25, 0.1]))
+    return "".join(
+        str(rng.choice(_ONSETS)) + str(rng.choice(_VOWELS)) + str(rng.choice(_CODAS)) for _ in range(syllables)
+    )

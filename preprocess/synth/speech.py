@@ -1,36 +1,40 @@
-"""Speech with exact phoneme times: many voices, rates and pitches, spoken by a child process."""
+"""Speech with exact phoneme times: what a voice is asked for, and what it gives back."""
 
 from __future__ import annotations
 
-import ctypes.util
-import json
-import subprocess
-import sys
-from dataclasses import asdict, dataclass
-from importlib import resources
-from pathlib import Path
+import math
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from lipforge.kernels.errors import BackendError
-
-_VARIANTS = (
-    *("", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8"),
-    *("+klatt", "+klatt2", "+Annie", "+Michael", "+Alicia", "+anika", "+belinda", "+ed", "+steph", "+Andy", "+linda"),
-)
-_TIMEOUT_S = 120.0
-_ACCENTS = ("en-us", "en-us", "en", "en-gb-x-rp", "en-gb-scotland", "en-029")
+SPEECH_RATE_HZ = 16_000
+USUAL_WPM, USUAL_PITCH = 175, 50
+_TAPS = 32
+_RATE_STEP_HZ = 200  # keeps the number of different resampling kernels small
 
 
 @dataclass(frozen=True)
 class VoiceChoice:
-    """How a sentence is spoken: eSpeak NG voice name, words a minute, pitch and its range (0 to 99)."""
+    """How a text is spoken.
 
+    Attributes:
+        engine: the program that speaks.
+        voice: what the engine calls the voice.
+        rate_wpm: words a minute; USUAL_WPM is the pace that a voice has by itself.
+        pitch: 0 to 99; USUAL_PITCH is a voice's own.
+        range: how lively the melody is, 0 to 99; 50 is a voice's own.
+        size: of the speaker's head, against the voice's own. A larger one sounds lower in pitch and formants; the
+            pace stays.
+    """
+
+    engine: str
     voice: str
-    rate_wpm: int
-    pitch: int
-    range: int
+    rate_wpm: int = USUAL_WPM
+    pitch: int = USUAL_PITCH
+    range: int = 50
+    size: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -39,82 +43,52 @@ class Speech:
 
     Attributes:
         samples: float32 (n,), mono, in [-1, 1], 16 kHz.
-        phonemes: (ipa, start in seconds, end in seconds), in order.
+        phonemes: (ipa, start in seconds, end in seconds), in order; pauses have an empty ipa.
     """
 
     samples: npt.NDArray[np.float32]
     phonemes: tuple[tuple[str, float, float], ...]
 
 
-def sample_voice(rng: np.random.Generator) -> VoiceChoice:
-    """Draw an accent, a speaker variant, a rate of 120 to 230 words a minute and a pitch."""
-    voice = str(rng.choice(_ACCENTS)) + str(rng.choice(_VARIANTS))
-    return VoiceChoice(voice, int(rng.integers(120, 231)), int(rng.integers(20, 85)), int(rng.integers(30, 90)))
-
-
-class Speaker:
-    """Speaks texts, each in a child process of its own.
-
-    Args:
-        speech_dir: folder with the library and its data (the `speech` group of `lipforge models fetch`), or None to
-            look for an installed eSpeak NG.
-
-    Raises:
-        BackendError: no library was found.
-    """
-
-    def __init__(self, speech_dir: Path | None) -> None:
-        library, data = _find_library(speech_dir)
-        script = str(resources.files("lipforge.preprocess.synth") / "espeak_process.py")
-        self._command = [sys.executable, "-I", "-S", script, library, *([data] if data else [])]
+class Engine(Protocol):
+    """A program that speaks."""
 
     def speak(self, text: str, choice: VoiceChoice) -> Speech:
-        """Speak one text; equal requests give equal sound.
+        """Speak one text, ``choice.size`` left out; equal requests give equal sound.
 
         Raises:
-            BackendError: the library does not start, refuses the voice, or crashed.
+            BackendError: the program does not start, refuses the voice, or failed.
         """
-        request = json.dumps({"text": text, **asdict(choice)}).encode()
-        done = subprocess.run(self._command, input=request, capture_output=True, check=False, timeout=_TIMEOUT_S)
-        if done.returncode != 0:
-            said = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
-            raise BackendError(f"speech with voice {choice.voice!r} failed: {said}")
-        line, _, raw = done.stdout.partition(b"\n")
-        head = json.loads(line)
-        wave = np.asarray(np.frombuffer(raw, "<i2") / 32768, np.float32)
-        rate_hz = int(head["sample_rate_hz"])
-        ends = [start for _, start in head["phonemes"][1:]] + [len(wave) / rate_hz]
-        phonemes = tuple(
-            (str(ipa), float(start), float(end)) for (ipa, start), end in zip(head["phonemes"], ends, strict=True)
-        )
-        return Speech(resample(wave, rate_hz, 16_000), phonemes)
 
 
-def _find_library(speech_dir: Path | None) -> tuple[str, str | None]:
-    if speech_dir is not None:
-        found = sorted(speech_dir.rglob("libespeak-ng*"))
-        data = sorted(p for p in speech_dir.rglob("espeak-ng-data") if p.is_dir())
-        if found and data:
-            return str(found[0]), str(data[0])
-    installed = ctypes.util.find_library("espeak-ng")
-    if installed is None:
-        raise BackendError(
-            "no speech library: run `lipforge models fetch speech`, or install eSpeak NG with your package manager."
-        )
-    return installed, None
+def resized(speech: Speech, size: float) -> Speech:
+    """Return the speech of a head about ``size`` times as large: played slower, so lower in pitch and formants."""
+    if size == 1.0:
+        return speech
+    rate_hz = round(SPEECH_RATE_HZ * size / _RATE_STEP_HZ) * _RATE_STEP_HZ
+    size = rate_hz / SPEECH_RATE_HZ
+    samples = resample(speech.samples, SPEECH_RATE_HZ, rate_hz)
+    return Speech(samples, tuple((ipa, start * size, end * size) for ipa, start, end in speech.phonemes))
 
 
 def resample(wave: npt.NDArray[np.float32], rate_hz: int, wanted_hz: int) -> npt.NDArray[np.float32]:
     """Band-limited resampling by a windowed sinc of 32 taps a side; float32 (n,) in, float32 (m,) out."""
     if rate_hz == wanted_hz or not len(wave):
         return wave
-    count = int(len(wave) * wanted_hz / rate_hz)
-    cutoff = min(1.0, wanted_hz / rate_hz) * 0.95
-    position = np.arange(count) * (rate_hz / wanted_hz)
-    taps = np.arange(-31, 33)
-    base = np.floor(position).astype(np.int64)
-    offset = taps[None] - (position - base)[:, None]
-    kernel = cutoff * np.sinc(cutoff * offset) * (0.5 + 0.5 * np.cos(np.pi * np.clip(offset / 32, -1, 1)))
-    padded = np.pad(wave, 32)
-    gathered = padded[base[:, None] + taps[None] + 32]
-    return np.asarray((gathered * kernel).sum(1), np.float32)
+    count = len(wave) * wanted_hz // rate_hz
+    # Every ``phases``-th sample out lies equally between samples in: one kernel serves them all.
+    phases, stride = (hertz // math.gcd(rate_hz, wanted_hz) for hertz in (wanted_hz, rate_hz))
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(wave, 2 * _TAPS + stride), 2 * _TAPS)
+    out = np.empty(count, np.float32)
+    for phase in range(min(phases, count)):
+        first, between = divmod(phase * stride, phases)
+        rows = around[first + _TAPS + stride + 1 :: stride][: -(-(count - phase) // phases)]
+        out[phase::phases] = rows @ _sinc_kernel(between / phases, min(1.0, wanted_hz / rate_hz) * 0.95)
+    return out
+
+
+def _sinc_kernel(between: float, cutoff: float) -> npt.NDArray[np.float32]:
+    """Weights of the samples around a place ``between`` two of them, in [0, 1); float32 (2 * _TAPS,)."""
+    offset = cutoff * (np.arange(1 - _TAPS, _TAPS + 1) - between)
+    window = 0.5 + 0.5 * np.cos(np.pi * np.clip(offset / _TAPS, -1, 1))
+    return (cutoff * np.sinc(offset) * window).astype(np.float32)

@@ -11,15 +11,19 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
+from lipforge.preprocess.synth.effort import EFFORT_RATE_HZ
 from lipforge.preprocess.synth.expression import UNIT_INDEX, UNITS
 
 ANTICIPATION_S = 0.09  # visible articulation leads sound by 80 to 120 ms
 RELEASE_S = 0.06
+INERTIA_S = 0.04  # jaw and lips hardly move faster than 6 Hz; standard deviation of a Gaussian
 _RATE_HZ = 200  # resolution at which the curves are computed
+_OPENING = [UNIT_INDEX[name] for name in ("jawOpen", "mouthLowerDown", "mouthUpperUp")]
 
 Targets = dict[str, float]
 
@@ -33,6 +37,14 @@ class Viseme:
     closure: float = 0.0
     bite: float = 0.0
 
+    @cached_property
+    def target(self) -> npt.NDArray[np.float64]:
+        """Units as an array, float64 (12,)."""
+        target = np.zeros(len(UNITS))
+        for name, value in self.units.items():
+            target[UNIT_INDEX[name]] = value
+        return target
+
 
 def _v(jaw: float, dominance: float = 1.0, *, closure: float = 0.0, bite: float = 0.0, **units: float) -> Viseme:
     return Viseme({"jawOpen": jaw, **{f"mouth{k}": v for k, v in units.items()}}, dominance, closure, bite)
@@ -42,23 +54,23 @@ REST = _v(0.0, 0.7)
 _OPEN_A = _v(0.62, LowerDown=0.25, UpperUp=0.12)
 _MID_A = _v(0.42, LowerDown=0.2, UpperUp=0.08)
 _FRONT_A = _v(0.55, Stretch=0.3, LowerDown=0.3, UpperUp=0.15)
-_OPEN_O = _v(0.5, Funnel=0.5)
-_CLOSE_O = _v(0.3, Funnel=0.6, Pucker=0.5)
-_U = _v(0.14, 1.3, Pucker=1.05, Funnel=0.45)
-_SHORT_U = _v(0.2, Pucker=0.6, Funnel=0.35)
-_I = _v(0.16, Stretch=0.55, Smile=0.25, LowerDown=0.3, UpperUp=0.15)
+_OPEN_O = _v(0.4, Funnel=0.4)
+_CLOSE_O = _v(0.22, Funnel=0.45, Pucker=0.6)
+_U = _v(0.1, 1.3, Pucker=1.15, Funnel=0.25)
+_SHORT_U = _v(0.16, Pucker=0.6, Funnel=0.25)
+_I = _v(0.2, Stretch=0.55, Smile=0.25, LowerDown=0.3, UpperUp=0.15)
 _SHORT_I = _v(0.22, Stretch=0.35, Smile=0.12, LowerDown=0.25, UpperUp=0.1)
 _E = _v(0.35, Stretch=0.35, LowerDown=0.28, UpperUp=0.12)
 _SCHWA = _v(0.25, 0.6, LowerDown=0.15)
-_ER = _v(0.25, 0.8, Funnel=0.35, Pucker=0.15)
+_ER = _v(0.2, 0.8, Funnel=0.2, Pucker=0.2)
 _BILABIAL = _v(0.06, 2.0, closure=1.0, Close=0.06, Press=0.2)
 _LABIODENTAL = _v(0.1, 1.8, bite=1.0, RollLower=0.35, UpperUp=0.25)
 _DENTAL = _v(0.18, 0.8, LowerDown=0.35, UpperUp=0.1)
 _ALVEOLAR = _v(0.14, 0.6, LowerDown=0.3, UpperUp=0.1, Stretch=0.1)
 _SIBILANT = _v(0.07, 1.0, LowerDown=0.4, UpperUp=0.2, Stretch=0.25)
-_POSTALVEOLAR = _v(0.1, 1.2, Funnel=0.75, LowerDown=0.15, UpperUp=0.1)
-_R = _v(0.16, 0.9, Funnel=0.4, Pucker=0.35)
-_W = _v(0.1, 1.4, Pucker=1.1, Funnel=0.4)
+_POSTALVEOLAR = _v(0.04, 1.2, Funnel=0.45, Pucker=0.25, LowerDown=0.15, UpperUp=0.1)
+_R = _v(0.12, 0.9, Funnel=0.2, Pucker=0.4)
+_W = _v(0.06, 1.4, Pucker=1.15, Funnel=0.2)
 _BACK = _v(0.22, 0.4)
 _HOLLOW = _v(0.25, 0.25)
 
@@ -104,7 +116,11 @@ def visemes_of(ipa: str) -> list[Viseme]:
 
 
 def unit_curves(
-    phonemes: Sequence[tuple[str, float, float]], seconds: float, fps: float, energy: float = 1.0
+    phonemes: Sequence[tuple[str, float, float]],
+    seconds: float,
+    fps: float,
+    energy: float = 1.0,
+    effort: npt.NDArray[np.float64] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Mouth units of every frame, float32 (round(seconds * fps), 12).
 
@@ -113,11 +129,13 @@ def unit_curves(
         seconds: length wanted.
         fps: frames a second; frame i shows time i / fps.
         energy: how widely this speaker moves, 1 is usual. Closures are not affected.
+        effort: float64 (n,), factor of the opening at each moment (``effort.speaking_effort``); None is 1.
     """
     events = _events(phonemes, seconds)
     time = np.arange(int(np.ceil(seconds * _RATE_HZ)) + 1) / _RATE_HZ
-    curves = _blend(events, time)
-    curves *= energy
+    curves = _smooth(_blend(events, time)) * energy
+    if effort is not None:
+        curves[:, _OPENING] *= np.interp(time, np.arange(len(effort)) / EFFORT_RATE_HZ, effort)[:, None]
     shut, bite = _holds(events, time)
     _shut(curves, shut)
     curves[:, UNIT_INDEX["jawOpen"]] *= 1 - 0.65 * bite
@@ -154,15 +172,24 @@ def _blend(events: list[_Event], time: npt.NDArray[np.float64]) -> npt.NDArray[n
     total = np.full((len(time), 1), 1e-9)
     curves = np.zeros((len(time), len(UNITS)))
     for event in events:
-        before = np.clip((event.start_s - time) / ANTICIPATION_S, 0, None)
-        after = np.clip((time - event.end_s) / RELEASE_S, 0, None)
+        # Dominance is below 1e-4 beyond three spans.
+        first, last = event.start_s - 3 * ANTICIPATION_S, event.end_s + 3 * RELEASE_S
+        near = slice(max(0, int(first * _RATE_HZ)), max(0, int(last * _RATE_HZ) + 1))
+        before = np.clip((event.start_s - time[near]) / ANTICIPATION_S, 0, None)
+        after = np.clip((time[near] - event.end_s) / RELEASE_S, 0, None)
         weight = (event.viseme.dominance * np.exp(-2.0 * (before + after) ** 1.5))[:, None]
-        target = np.zeros(len(UNITS))
-        for name, value in event.viseme.units.items():
-            target[UNIT_INDEX[name]] = value
-        curves += weight * target
-        total += weight
+        curves[near] += weight * event.viseme.target
+        total[near] += weight
     return np.asarray(curves / total)
+
+
+def _smooth(curves: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Give the mouth its inertia: a Gaussian over time, without delay."""
+    reach = int(3 * INERTIA_S * _RATE_HZ)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (INERTIA_S * _RATE_HZ)) ** 2)
+    kernel /= kernel.sum()
+    padded = np.pad(curves, ((reach, reach), (0, 0)), mode="edge")
+    return np.stack([np.convolve(curve, kernel, "valid") for curve in padded.T], 1)
 
 
 def _holds(

@@ -9,6 +9,7 @@ from lipforge.runtime.doctor.machine import machine_findings
 from lipforge.runtime.doctor.media_tools import media_findings
 from lipforge.runtime.doctor.models import model_findings
 from lipforge.runtime.doctor.runtime_packages import package_findings
+from lipforge.runtime.doctor.speech_engines import speech_findings
 
 __all__ = ["Finding", "Status", "examine", "healthy"]
 
@@ -22,4 +23,5 @@ def examine() -> list[Finding]:
         *accelerator_findings(),
         *kernel_findings(),
         *model_findings(),
+        *speech_findings(),
     ]

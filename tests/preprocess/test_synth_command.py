@@ -51,6 +51,8 @@ def test_samples_hold_what_the_format_says(dataset: Path) -> None:
         frames = meta["frames"]
         assert frames == 15
         assert np.load(io.BytesIO(files[".lips.npy"])).shape == (frames, 40, 3)
+        assert np.load(io.BytesIO(files[".units.npy"])).shape == (frames, 12)
+        assert 1.9 < meta["unit_mm"] < 2.2, "the outer corners of adult eyes are 76 to 88 mm apart"
         assert len(files[".wav"]) == 44 + 2 * round(0.6 * 16_000)
         assert all(0 <= start <= end <= 0.6 for _, start, end in meta["phonemes"])
         _check_pairs(files[".pairs.npz"])
@@ -73,6 +75,23 @@ def test_faces_have_the_networks_frame_rate(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--faces with --fps 30: the Wav2Lip networks are made for 25"):
         _synth(tmp_path / "out", "--faces", "--fps", "30")
     assert not (tmp_path / "out").exists()
+
+
+def test_sound_and_motion_alone_render_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "voices"
+    assert _synth(out, "--pairs", "0", "--voices", "espeak-ng:de,-espeak-ng:+croak").exit_code == 0
+    samples = _read(out)
+    assert {frozenset(files) for files in samples.values()} == {frozenset({".json", ".wav", ".lips.npy", ".units.npy"})}
+    voices = [json.loads(files[".json"])["voice"] for files in samples.values()]
+    assert {(voice["engine"], voice["voice"].partition("+")[0]) for voice in voices} == {("espeak-ng", "de")}
+    assert all(np.load(io.BytesIO(files[".lips.npy"])).any() for files in samples.values())
+
+
+def test_other_voices_do_not_mix_into_a_dataset(tmp_path: Path) -> None:
+    out = tmp_path / "voices"
+    assert _synth(out, "--pairs", "0", "--voices", "espeak-ng:de").exit_code == 0
+    with pytest.raises(InputError, match="voices was espeak-ng:de, now espeak-ng:fr"):
+        _synth(out, "--pairs", "0", "--voices", "espeak-ng:fr")
 
 
 def test_options_younger_than_a_dataset_count_as_off(dataset: Path, tmp_path: Path) -> None:
@@ -105,7 +124,7 @@ def test_people_without_a_voice_have_pairs_alone(tmp_path: Path) -> None:
 
 def _read(dataset: Path) -> dict[str, dict[str, bytes]]:
     """Files of every sample by extension."""
-    extensions = {".json", ".wav", ".lips.npy", ".pairs.npz", ".mp4", ".track.npz"}
+    extensions = {".json", ".wav", ".lips.npy", ".units.npy", ".pairs.npz", ".mp4", ".track.npz"}
     return {sample.key: sample.files for sample in open_dataset(dataset).read(extensions)}
 
 

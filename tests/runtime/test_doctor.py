@@ -26,6 +26,7 @@ from lipforge.runtime.doctor import (
 )
 from lipforge.runtime.doctor import runtime_packages as packages
 from lipforge.runtime.doctor.child import ask_python
+from lipforge.runtime.doctor.speech_engines import speech_findings
 
 TABLE = npu_pairing.load_table()
 
@@ -45,6 +46,29 @@ def versions(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def row_of(name: str, findings: list[Finding]) -> Finding:
     (found,) = [row for row in findings if row.name == name]
     return found
+
+
+# --- speech programs
+
+
+def test_a_speech_program_that_is_missing_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    rows = speech_findings()
+    assert [(row.name, row.status, row.required) for row in rows] == [
+        ("flite", "optional", False),
+        ("festival", "optional", False),
+    ]
+    assert all("apt install" in row.fix for row in rows)
+
+
+def test_a_speech_program_says_its_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "flite"
+    program.write_text("#!/bin/sh\necho 'flite: a synthesizer'; echo '  version: flite-9.1'; exit 1\n")
+    monkeypatch.setattr("shutil.which", lambda _: str(program))
+    assert speech_findings()[0].status == "problem", "it may not be run"
+    program.chmod(0o755)
+    found = speech_findings()[0]
+    assert (found.status, found.detail) == ("ok", f"version: flite-9.1, {program}")
 
 
 # --- the whole command
@@ -74,7 +98,7 @@ def test_this_machine_has_what_the_tests_need(report: dict) -> None:
     needed = ("Python", *packages.MODULES, "onnxruntime providers", "codecs (PyAV)", "ffmpeg program", "torch")
     assert {name: status[name] for name in needed} == dict.fromkeys(needed, "ok")
     assert {"CPU", "memory", "kernel cache", "CUDA", "triton", "CANN", "torch_npu", "atc", "acl"} <= set(status)
-    assert {"faces", "heads", "speech", "bundle synth-warp"} <= set(status)
+    assert {"faces", "heads", "speech", "bundle synth-warp", "flite", "festival"} <= set(status)
     assert {status[name] for name in ("mel", "crop", "warp")} <= {"ok", "missing"}  # compiled, or on the first use
 
 

@@ -8,32 +8,20 @@ from torch import Tensor, nn
 from lipforge.kernels.errors import ConfigError
 
 HALF_RANGE = 4.0  # MelSpec.max_abs: log-mel lies in [-4, 4]
-
-
-class ResidualBlock(nn.Module):
-    """Two convolutions over time with a shortcut; ``stride`` 2 halves the columns and pools the shortcut."""
-
-    def __init__(self, channels: int, stride: int) -> None:
-        super().__init__()
-        self.first = nn.Conv1d(channels, channels, 3, stride, 1, bias=False)
-        self.first_norm = nn.BatchNorm1d(channels)
-        self.second = nn.Conv1d(channels, channels, 3, 1, 1, bias=False)
-        self.second_norm = nn.BatchNorm1d(channels)
-        self.shortcut = nn.AvgPool1d(2, ceil_mode=False) if stride == 2 else nn.Identity()
-        nn.init.zeros_(self.second_norm.weight)  # a block starts as the identity
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map float32 (B, channels, C) to (B, channels, C / stride)."""
-        y = torch.relu(self.first_norm(self.first(x)))
-        return torch.relu(self.shortcut(x) + self.second_norm(self.second(y)))
+PATCH_COLUMNS = 4  # 50 ms: what the first layer joins; a run of windows moves on by as much
+_CONTEXT = 3  # patches that each of the two layers of context joins
 
 
 class Audio2Lips(nn.Module):
-    """Convolutions over the columns of a mel window, then a small perceptron onto lip shapes.
+    """Convolutions over patches of mel columns, then a small perceptron onto lip shapes.
+
+    Nothing is padded: a window's output depends on the window alone, so that a run of windows, each ``PATCH_COLUMNS``
+    after the one before, is one pass over the mel between them. In training that is eight times cheaper than windows
+    one by one.
 
     Args:
         n_mels: mel bands M.
-        columns: width C of the window in mel columns, a multiple of 4.
+        columns: width C of the window in mel columns, a multiple of 4, at least 20.
         points: lip points N.
         width: channels of the convolutions.
         hidden: width of the perceptron.
@@ -41,7 +29,7 @@ class Audio2Lips(nn.Module):
         dropout: share of the perceptron's inputs dropped in training.
 
     Raises:
-        ConfigError: ``columns`` is no multiple of 4, or there are more components than coordinates.
+        ConfigError: ``columns`` cannot be cut into patches, or there are more components than coordinates.
     """
 
     def __init__(
@@ -50,42 +38,43 @@ class Audio2Lips(nn.Module):
         n_mels: int = 80,
         columns: int = 32,
         points: int = 40,
-        width: int = 128,
+        width: int = 192,
         hidden: int = 256,
         components: int = 16,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
-        if columns % 4 or not 0 < components <= 3 * points:
+        patches = columns // PATCH_COLUMNS - 2 * (_CONTEXT - 1)
+        if columns % PATCH_COLUMNS or patches < 1 or not 0 < components <= 3 * points:
             raise ConfigError(
-                f"audio2lips: columns={columns} must be a multiple of 4, components={components} at most {3 * points}."
+                f"audio2lips: columns={columns} must be a multiple of {PATCH_COLUMNS} from 20 on, "
+                f"components={components} at most {3 * points}."
             )
         self.points, self.components = points, components
-        self.stem = nn.Conv1d(n_mels, width, 3, 1, 1, bias=False)
-        self.stem_norm = nn.BatchNorm1d(width)
-        self.blocks = nn.Sequential(
-            ResidualBlock(width, 2), ResidualBlock(width, 1), ResidualBlock(width, 2), ResidualBlock(width, 1)
+        self.trunk = nn.Sequential(
+            *_layer(n_mels, width, PATCH_COLUMNS, PATCH_COLUMNS),
+            *_layer(width, width, _CONTEXT),
+            *_layer(width, width, _CONTEXT),
         )
         self.perceptron = nn.Sequential(
-            nn.Flatten(),
             nn.Dropout(dropout),
-            nn.Linear(width * (columns // 4), hidden),
-            nn.ReLU(),
-            nn.Linear(hidden, components),
+            *_layer(width, hidden, patches),
+            nn.Dropout(dropout),
+            nn.Conv1d(hidden, components, 1),
         )
         self.shapes = nn.Linear(components, points * 3)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Predict the lips at the window's time.
+        """Predict the lips at the time of a window, or of each window of a run.
 
         Args:
-            mel: float32 (B, M, C), log-mel in [-4, 4].
+            mel: float32 (B, M, C), log-mel in [-4, 4]; C + 4 (K - 1) columns are a run of K windows.
 
         Returns:
-            float32 (B, N, 3), displacement from the closed, relaxed mouth in the head frame (``LipSpec``).
+            float32 (B * K, N, 3), displacement from the closed, relaxed mouth in the head frame (``LipSpec``).
         """
-        x = torch.relu(self.stem_norm(self.stem(mel / HALF_RANGE)))
-        lips: Tensor = self.shapes(self.perceptron(self.blocks(x)))
+        mixture = self.perceptron(self.trunk(mel / HALF_RANGE))
+        lips: Tensor = self.shapes(mixture.transpose(1, 2).reshape(-1, self.components))
         return lips.reshape(-1, self.points, 3)
 
     @torch.no_grad()
@@ -104,3 +93,7 @@ class Audio2Lips(nn.Module):
         deviations = values[-self.components :].flip(0).clamp_min(1e-8).sqrt()
         self.shapes.weight.copy_(largest * signs * deviations)
         self.shapes.bias.copy_(mean)
+
+
+def _layer(inputs: int, outputs: int, columns: int, stride: int = 1) -> tuple[nn.Module, ...]:
+    return nn.Conv1d(inputs, outputs, columns, stride, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()
