@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from lipforge.runtime.bundle import Bundle
     from lipforge.runtime.live import Avatar
+    from lipforge.runtime.live.live_options import LiveOptions
     from lipforge.runtime.live.live_run import LiveStatus
     from lipforge.runtime.live.live_stats import LiveStats
-    from lipforge.runtime.live.live_stream import LiveOptions
     from lipforge.runtime.sinks.sink import Sink
     from lipforge.runtime.sources.camera import CameraSource
     from lipforge.runtime.sources.source import AudioSource
@@ -210,7 +210,7 @@ def _speakers(wish: _Wish) -> list[Sink]:
 
 
 def _options(wish: _Wish, fps: Fraction, voice: AudioSource) -> LiveOptions:
-    from lipforge.runtime.live.live_stream import LiveOptions
+    from lipforge.runtime.live.live_options import LiveOptions
     from lipforge.runtime.media.audio_reader import AAC_RATES_HZ, OTHER_RATE_HZ
     from lipforge.runtime.speech_gate import GateOptions
 
