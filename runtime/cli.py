@@ -34,6 +34,7 @@ COMMANDS = {
     "serve": Entry(
         "lipforge.runtime.commands.serve:serve", "Live lip-sync for browsers (WebRTC) and voice agents (WebSocket)."
     ),
+    "bench": Entry("lipforge.runtime.commands.bench:bench", "Measure this machine against what lipforge promises."),
     "preprocess": Entry("lipforge.preprocess.cli:preprocess", "Make training data."),
     "train": Entry("lipforge.train.cli:train", "Train a network from training data."),
     "export": Entry("lipforge.export.cli:export", "Turn checkpoints into a verified bundle for the runtime."),

@@ -30,7 +30,8 @@ DEFAULT = "default"
 PLAIN_STATUS_EVERY_S = 10.0
 LATE_MICROPHONE_MS = 120.0
 LATE_PIPE_MS = 60.0
-"""How long sound from a microphone or a pipe may be late before silence takes its place."""
+LATE_FILE_MS = 5000.0
+"""How long sound may be late before silence takes its place; a file has no pauses of its own."""
 
 
 class _Wish(NamedTuple):
@@ -217,7 +218,7 @@ def _options(wish: _Wish, fps: Fraction, voice: AudioSource) -> LiveOptions:
     return LiveOptions(
         fps=fps,
         sample_rate_hz=OTHER_RATE_HZ if unusual else None,
-        late_audio_ms=LATE_MICROPHONE_MS if voice.paced else LATE_PIPE_MS if wish.pcm is not None else 0.0,
+        late_audio_ms=LATE_MICROPHONE_MS if voice.paced else LATE_PIPE_MS if wish.pcm is not None else LATE_FILE_MS,
         gate=GateOptions(open_dbfs=wish.gate_db, close_dbfs=wish.gate_db - 6.0),
         threads=wish.threads,
     )

@@ -88,6 +88,14 @@ def scene() -> Callable[..., Image]:
 
 
 @pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """An image of the drawn scene."""
+    path = tmp_path / "face.png"
+    cv2.imwrite(str(path), draw_scene(160, 120, 3))
+    return path
+
+
+@pytest.fixture
 def disc_tracker() -> DiscTracker:
     return DiscTracker(CropSpec(), LipSpec())
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -16,13 +15,6 @@ from lipforge.runtime.picture import Pixels
 RATE_HZ = 16_000
 ALL_AUDIO = {"gate": None, "fade_ms": 0.0}
 """Options with which lips follow all audio at once, as in an offline session."""
-
-
-@pytest.fixture
-def picture(tmp_path: Path, scene: Callable[..., np.ndarray]) -> Path:
-    path = tmp_path / "face.png"
-    cv2.imwrite(str(path), scene(160, 120, 3))
-    return path
 
 
 @pytest.fixture

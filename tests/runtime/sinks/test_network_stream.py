@@ -107,9 +107,13 @@ def test_a_receiver_that_vanishes_is_told_in_one_line(live_frames: Frames) -> No
         sink.write(next(frames))
         connection, _ = server.accept()
         connection.close()
-    with pytest.raises(InputError, match="connection was lost"):
+
+    def send_all() -> None:
         for frame in frames:
             sink.write(frame)
+
+    with pytest.raises(InputError, match="connection was lost"):
+        send_all()
     sink.close()
 
 

@@ -59,6 +59,6 @@ def test_frames_arrive(sink: VirtualCameraSink, live_frames: Callable[..., objec
 
 
 def test_no_camera_is_one_line(sink: VirtualCameraSink, live_frames: Callable[..., object]) -> None:
-    with pytest.raises(InputError, match="no virtual camera .*No camera registered") as caught:
+    with pytest.raises(InputError, match=r"no virtual camera .*No camera registered") as caught:
         sink.write(next(live_frames(1, (32, 32))))
     assert "\n" not in str(caught.value)

@@ -1,0 +1,1 @@
+"""The live engine measured against its specification; see ``lipforge bench live``."""
