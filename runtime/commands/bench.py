@@ -19,7 +19,13 @@ def bench() -> None:
 @click.option("--model", default=None, metavar="BUNDLE|NAME", help="Bundle folder, or the name of a shipped bundle.")
 @click.option("--face", type=click.Path(path_type=Path), metavar="FILE", help="Video or image; a sample by default.")
 @click.option("--seconds", type=click.FloatRange(min=4), default=8.0, show_default=True, help="Of speech, each time.")
-@click.option("--minutes", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Of the memory's test.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    help="Of the memory's and the drift's test.",
+)
 @click.option("--backend", default="auto", show_default=True, help="What runs the networks; see lipforge sync --help.")
 @click.option("--strict", is_flag=True, help="End with code 1 if a target is missed.")
 def live(model: str | None, face: Path | None, seconds: float, minutes: float, backend: str, strict: bool) -> int:

@@ -313,11 +313,6 @@ def open_and_close(material: Material, times: int = 50) -> Row:
     )
 
 
-def not_measured_here(key: str, what: str, target: str, how: str) -> Row:
-    """Return a line for what another command measures."""
-    return Row(key, what, target, how, None, {"value": None})
-
-
 def _speak(
     material: Material, pieces: list[NDArray[np.float32]], options: LiveOptions | None = None
 ) -> list[list[NDArray[np.uint8]]]:

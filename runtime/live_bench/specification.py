@@ -6,13 +6,8 @@ from collections.abc import Callable
 
 from lipforge.runtime.live_bench import measurements
 from lipforge.runtime.live_bench.material import Material
+from lipforge.runtime.live_bench.over_webrtc import over_webrtc
 from lipforge.runtime.live_bench.row import Row
-
-# What only a receiver can tell is measured over a real connection; that measurement's rows belong here.
-ELSEWHERE = (
-    ("av_offset_ms", "A/V offset at the receiver", "median within 20 ms, p95 within +40/-60"),
-    ("av_drift_ms_per_min", "drift of offset and latency", "< 1 ms a minute"),
-)
 
 
 def measure(material: Material, minutes: float, on_measure: Callable[[str], None]) -> list[Row]:
@@ -20,7 +15,7 @@ def measure(material: Material, minutes: float, on_measure: Callable[[str], None
 
     Args:
         material: what is measured with.
-        minutes: of stream, for the memory.
+        minutes: of stream, for the memory, and for the drift.
         on_measure: told what comes next.
     """
     steps: tuple[tuple[str, Callable[[], Row | list[Row]]], ...] = (
@@ -33,10 +28,11 @@ def measure(material: Material, minutes: float, on_measure: Callable[[str], None
         ("streams on a core", lambda: measurements.sessions(material)),
         ("opening and closing", lambda: measurements.open_and_close(material)),
         ("memory", lambda: measurements.memory(material, minutes)),
+        ("offset and drift over WebRTC", lambda: over_webrtc(material, minutes)),
     )
     rows: list[Row] = []
     for what, step in steps:
         on_measure(what)
         measured = step()
         rows += measured if isinstance(measured, list) else [measured]
-    return rows + [measurements.not_measured_here(*line, "only over a connection") for line in ELSEWHERE]
+    return rows
