@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import click
 import cv2
@@ -30,7 +29,7 @@ from lipforge.runtime import wheel_assets
 from lipforge.runtime.bundle import DEFAULT_BUNDLE, Bundle
 from lipforge.runtime.commands.progress import progress_shown
 from lipforge.runtime.evaluate.face_patch import MOUTH, PatchPlan
-from lipforge.runtime.evaluate.interval import mean_of_videos
+from lipforge.runtime.evaluate.interval import Estimate, mean_of_videos
 from lipforge.runtime.evaluate.judgement import Judgement, spoken_lips
 from lipforge.runtime.evaluate.lip_curves import aperture, lip_outlines, mouth_width
 from lipforge.runtime.evaluate.outside_change import change
@@ -235,72 +234,78 @@ def sync_clips(clips: list[Path], bundle: Bundle, out: Path) -> None:
     """Sync each clip to its own sound, and to the next clip's for a look at lips that shine through."""
     for name in ("own", "swapped"):
         (out / name).mkdir(parents=True, exist_ok=True)
-    for clip, other in zip(clips, [*clips[1:], *clips[:1]], strict=True):
-        for name, voice in (("own", clip), ("swapped", other)):
+    jobs = [("own", clip, clip) for clip in clips]
+    others = [*clips[1:], *clips[:1]]
+    jobs += [("swapped", clip, other) for clip, other in zip(clips, others, strict=True) if clip != other]
+    with progress_shown("syncing") as show:
+        for done, (name, clip, voice) in enumerate(jobs, 1):
             sync(SyncJob(clip, voice, out / name / f"{clip.stem}.mp4", overwrite=True), bundle)
+            show(done, len(jobs))
 
 
-def bars(stills: list[StillResults], own: Report | None, swapped: Report | None) -> Iterator[dict[str, Any]]:
-    """Yield every bar: its name, value, limit, and whether it is met."""
+@dataclass(frozen=True)
+class Bar:
+    """A value, how high (or low) it has to be, and a word on where it comes from."""
+
+    name: str
+    value: float
+    limit: float
+    high: bool
+    note: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the value is on the right side of the limit."""
+        return bool(self.value >= self.limit if self.high else self.value <= self.limit)
+
+    def __str__(self) -> str:
+        said = f"{'>=' if self.high else '<='} {self.limit:.3g}"
+        return f"{self.name:<52} {self.value:8.3f}  {said:<9} {'met' if self.met else 'NOT MET':<8} {self.note}"
+
+
+def still_bars(stills: list[StillResults]) -> Iterator[Bar]:
+    """Yield the bars of driven stills."""
 
     def of(*names: str, key: str) -> list[float]:
-        return [r.figures[n][key] for r in stills for n in names if key in r.figures.get(n, {})]
+        return [result.figures[n][key] for result in stills for n in names if key in result.figures.get(n, {})]
 
-    def bar(name: str, value: float, limit: float, *, high: bool, note: str = "") -> dict[str, Any]:
-        met = value >= limit if high else value <= limit
-        return {
-            "bar": name,
-            "value": float(value),
-            "limit": (">= " if high else "<= ") + f"{limit:g}",
-            "met": bool(met),
-            "note": note,
-        }
-
-    closing = [
-        f["open"]["gap_told_to_close"] for f in (r.figures for r in stills) if f.get("open", {}).get("gap", 0) > SHUT
-    ]
-    corr = of("closed", "open", key="gap_drive_corr")
-    if corr:
-        worst = min(stills, key=lambda r: min(f.get("gap_drive_corr", 1.0) for f in r.figures.values()))
-        yield bar("gap/drive correlation, worst face", min(corr), 0.85, high=True, note=worst.clip)
+    both = ("closed", "open")
+    if not of(*both, key="gap"):
+        return
+    worst = min(stills, key=lambda result: min(f.get("gap_drive_corr", 1.0) for f in result.figures.values()))
+    yield Bar("gap/drive correlation, worst face", min(of(*both, key="gap_drive_corr")), 0.85, True, worst.clip)
+    opened = zip(of("open", key="gap"), of("open", key="gap_told_to_close"), strict=True)
+    closing = [after < SHUT for before, after in opened if before > SHUT]
     if closing:
-        share = float(np.mean([gap < SHUT for gap in closing]))
-        yield bar(
-            "open frames told to close that do", share, 0.6, high=True, note=f"{len(closing)} frames, own reference"
-        )
-    yield bar(
-        "cheeks and neck, closed drive, grey levels", float(np.mean(of("closed", key="cheek_change"))), 0.5, high=False
+        note = f"{len(closing)} frames, each its own reference"
+        yield Bar("open frames told to close that do", float(np.mean(closing)), 0.6, True, note)
+    yield Bar(
+        "cheeks and neck, closed drive, grey levels", float(np.mean(of("closed", key="cheek_change"))), 0.5, False
     )
-    yield bar(
-        "width(wide) - width(pucker), median",
-        float(np.median(of("closed", "open", key="width_range"))),
-        0.06,
-        high=True,
-    )
+    widths = of(*both, key="width_range")
+    yield Bar("width(wide) - width(pucker), median", float(np.median(widths)), 0.06, True, f"least: {min(widths):.3f}")
     for name in ("to open", "to closed"):
         if errors := of(name, key="lip_error"):
-            copied = float(np.mean(of(name, key="copy_error")))
-            yield bar(
-                f"pairs {name}, lip error", float(np.mean(errors)), 0.025, high=False, note=f"copying: {copied:.3f}"
-            )
-    yield bar("mouth sharpness, own lips, worst", min(of("closed", "open", key="sharpness")), 0.9, high=True)
-    if own is None or swapped is None:
-        return
-    mean = own.means()
-    grid = [
-        float(j.values["own_corr"])
-        for j in own.judgements
-        if j.observation.path.stem.startswith("grid") and "own_corr" in j.values
-    ]
-    if grid:
-        value = mean_of_videos(grid)
-        yield bar(
-            "own voice, speech frames, GRID clips", value, 0.52, high=True, note=f"{value.low:.2f} to {value.high:.2f}"
-        )
-    through = {found.observation.path.stem: found for found in swapped.judgements}
-    gains = [_gain(found, through.get(found.observation.path.stem)) for found in own.judgements]
-    gain = mean_of_videos(gains)
-    yield bar("own minus swapped voice, rendered", gain, 0.35, high=True, note=f"{gain.low:.2f} to {gain.high:.2f}")
+            note = f"copying the reference: {np.mean(of(name, key='copy_error')):.3f}"
+            yield Bar(f"pairs {name}, lip error", float(np.mean(errors)), 0.025, False, note)
+    yield Bar("mouth sharpness, own lips, worst", min(of(*both, key="sharpness")), 0.9, True)
+
+
+def voice_bars(own: Report, swapped: Report | None) -> Iterator[Bar]:
+    """Yield the bars of clips synced to their own voices and to others'."""
+    grid = [found for found in own.judgements if found.observation.path.stem.startswith("grid")]
+    through = {found.observation.path.stem: found for found in swapped.judgements} if swapped else {}
+    for name, limit, values in (
+        ("own voice, speech frames, GRID clips", 0.52, [found.values.get("own_corr", np.nan) for found in grid]),
+        (
+            "own minus swapped voice, rendered",
+            0.35,
+            [_gain(found, through.get(found.observation.path.stem)) for found in own.judgements],
+        ),
+    ):
+        if np.isfinite(values).any():
+            yield Bar(name, mean := mean_of_videos(values), limit, True, _interval(mean))
+    means = own.means()
     for name, title, limit, high in (
         ("sharpness", "mouth sharpness, synced", 0.9, True),
         ("rest_motion_ratio", "motion in pauses over the source's", 1.2, False),
@@ -308,12 +313,27 @@ def bars(stills: list[StillResults], own: Report | None, swapped: Report | None)
         ("jitter_ratio", "lip jitter over the source's", 1.2, False),
         ("seam", "seam, grey levels", 0.5, False),
     ):
-        if name in mean:
-            yield bar(title, mean[name], limit, high=high, note=f"{mean[name].low:.2f} to {mean[name].high:.2f}")
-    offsets = [abs(float(j.values["offset_ms"])) for j in own.judgements if "offset_ms" in j.values]
+        if name in means:
+            yield Bar(title, means[name], limit, high, _interval(means[name]))
+    offsets = [abs(found.values["offset_ms"]) for found in own.judgements if "offset_ms" in found.values]
     if offsets:
-        near = float(np.mean([offset <= 60 for offset in offsets]))
-        yield bar("synced clips whose expert offset is within a frame", near, 0.99, high=True)
+        yield Bar("synced: expert's offset within a frame, share", float(np.mean(np.less(offsets, 60))), 1.0, True)
+
+
+def expert_bars(real: Report) -> Iterator[Bar]:
+    """Yield the bars of the sync expert, by its verdict on the clips as they are."""
+    heard = [found for found in real.judgements if {"offset_ms", "swapped_lse_c"} <= set(found.values)]
+    if not heard:
+        return
+    near = np.mean([abs(found.values["offset_ms"]) <= 60 for found in heard])
+    surer = np.mean([found.values["lse_c"] > found.values["swapped_lse_c"] for found in heard])
+    note = f"{len(heard)} clips"
+    yield Bar("real clips: expert's offset within a frame, share", float(near), 7 / 9, True, note)
+    yield Bar("real clips: surer of their own voice, share", float(surer), 7 / 9, True, note)
+
+
+def _interval(mean: Estimate) -> str:
+    return f"{mean.low:.2f} to {mean.high:.2f}" if np.isfinite(mean.low) else ""
 
 
 def _gain(own: Judgement, swapped: Judgement | None) -> float:
@@ -356,22 +376,27 @@ def main(folder: Path, model: str, expert: str | None, mute: tuple[str, ...], st
     for result in stills:
         if result.rows:
             cv2.imwrite(str(out / f"{Path(result.clip).stem}.png"), np.vstack(result.rows))
-    own = swapped = None
+    own = swapped = real = None
     if not stills_only:
         voiced = [clip for clip in clips if clip.stem not in mute and has_sound(clip)]
         sync_clips(voiced, bundle, out)
         with progress_shown("evaluating") as show:
             own = run(Job((out / "own",), None, folder, expert), show, click.echo)
-            swapped = run(Job((out / "swapped",), None, folder, expert), show, click.echo)
+            if len(voiced) > 1:
+                swapped = run(Job((out / "swapped",), None, folder, expert), show, click.echo)
+            if expert is not None:
+                real = run(Job(tuple(voiced), expert=expert), show, click.echo)
         write_json(own, out / "own.json")
         write_html(own, out / "own.html")
-        write_json(swapped, out / "swapped.json")
-    found = list(bars(stills, own, swapped))
-    for row in found:
-        verdict = "met" if row["met"] else "NOT MET"
-        click.echo(f"{row['bar']:<52} {row['value']:8.3f}  {row['limit']:<9} {verdict:<8} {row['note']}")
+        if swapped is not None:
+            write_json(swapped, out / "swapped.json")
+    found = [*still_bars(stills), *(voice_bars(own, swapped) if own else ())]
+    found += expert_bars(real) if real else ()
+    for bar in found:
+        click.echo(str(bar))
     figures = {result.clip: result.figures for result in stills}
-    write_text(out / "bars.json", json.dumps({"bars": found, "stills": figures}, indent=2) + "\n")
+    rows = [{**asdict(bar), "value": float(bar.value), "met": bar.met} for bar in found]
+    write_text(out / "bars.json", json.dumps({"bars": rows, "stills": figures}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Bundle:
     _shared: dict[tuple[str, int], Engine] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
-    def load(cls, path_or_name: str | Path = DEFAULT_BUNDLE, backend: str = AUTO) -> Bundle:
+    def load(cls, path_or_name: str | Path = DEFAULT_BUNDLE, backend: str = AUTO, *, option: str = "--model") -> Bundle:
         """Load the bundle that ships under a name, or the one in a folder.
 
         A bare word is a shipped bundle's name if there is one, else a path; write ``./word`` for the folder.
@@ -43,13 +43,14 @@ class Bundle:
         Args:
             path_or_name: the bundle.
             backend: what shall run it, one of ``backends.BACKENDS``.
+            option: what the user named it with; starts the messages.
 
         Raises:
             InputError: there is no such bundle, it is not a bundle, or a file is missing or damaged.
             ConfigError: it was written by another version, its manifest is not usable, or there is no such backend.
             BackendError: the backend that was named cannot run this bundle here.
         """
-        folder = _find(path_or_name)
+        folder = _find(path_or_name, option)
         manifest = Manifest.read(folder)
         paths = {name: graph.locate(folder) for name, graph in manifest.graphs.items()}
         return cls(folder, manifest, paths, choose_backend(backend, folder, manifest))
@@ -124,7 +125,7 @@ def _shipped_folder() -> Path:
     return Path(str(files("lipforge.runtime") / "bundles"))
 
 
-def _find(path_or_name: str | Path) -> Path:
+def _find(path_or_name: str | Path, option: str) -> Path:
     if str(path_or_name) in shipped_bundles():
         return _shipped_folder() / str(path_or_name)
     path = Path(path_or_name)
@@ -133,11 +134,11 @@ def _find(path_or_name: str | Path) -> Path:
     shipped = ", ".join(shipped_bundles()) or "none"
     if path.exists():
         raise InputError(
-            f"--model {path}: is a file; a bundle is a folder with a {FILE_NAME}. "
+            f"{option} {path}: is a file; a bundle is a folder with a {FILE_NAME}. "
             f"Give a folder that `lipforge export` wrote, or a shipped bundle's name ({shipped})."
         )
     raise InputError(
-        f"--model {path}: no such bundle. Give a folder that `lipforge export` wrote, or a shipped bundle's name "
+        f"{option} {path}: no such bundle. Give a folder that `lipforge export` wrote, or a shipped bundle's name "
         f"({shipped})."
     )
 

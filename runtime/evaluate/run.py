@@ -152,7 +152,7 @@ def load_expert(job: Job) -> tuple[Expert | None, str]:
     named = job.expert or (DEFAULT_EXPERT if DEFAULT_EXPERT in shipped_bundles() else None)
     if named is None:
         return None, ""
-    bundle = Bundle.load(named)
+    bundle = Bundle.load(named, option="--expert")
     where = "shipped" if named in shipped_bundles() else str(bundle.folder)
     return Expert(bundle, job.threads), f"{bundle.manifest.name} ({where})"
 

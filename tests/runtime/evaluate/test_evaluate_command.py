@@ -183,7 +183,7 @@ def test_frames_without_a_face_are_counted_and_left_out(clips: Any, judged: Judg
         (["good.mp4", "--reference", "none.mp4"], "--reference none.mp4: no such file"),
         (["good.mp4", "--reference-folder", "empty"], "holds no video called good"),
         (["good.mp4", "--reference", "good.mp4", "--reference-folder", "empty"], "give one of them"),
-        (["good.mp4", "--expert", "nobody"], "no such bundle"),
+        (["good.mp4", "--expert", "nobody"], "--expert nobody: no such bundle"),
         (["good.mp4", "--html", "none/page.html"], "folder none is missing"),
         (["good.mp4", "--html", "notes.txt"], "is there already"),
         (["good.mp4", "--html", "good.mp4", "--overwrite"], "one of the videos"),
