@@ -162,7 +162,8 @@ class Judge:
         closed = [self._follows(clip, clip.closed) for clip in self._clips]
         opened = [self._follows(clip, clip.opened) for clip in self._clips]
         widths = [self._width(clip) for clip in self._clips]
-        pairs = np.array([self._pair_errors(clip) for clip in self._clips if clip.opened.gap > 2 * CLOSED_GAP])
+        spoken = [clip for clip in self._clips if clip.opened.gap > 2 * CLOSED_GAP]
+        pairs = np.array([self._pair_errors(clip) for clip in spoken]).reshape(-1, 3)
         own = [self._closes(clip, frame) for clip in self._clips for frame in clip.opens]
         chosen = [self._closes(clip, clip.closed) for clip in self._clips for _ in clip.opens]
         sharp = [self._sharpness(frame) for clip in self._clips for frame in (clip.closed, clip.opened)]
@@ -173,14 +174,14 @@ class Judge:
             "gap/drive closed median": float(np.nanmedian(closed)),
             "gap/drive open worst": float(np.nanmin(opened)),
             "gap/drive open median": float(np.nanmedian(opened)),
-            "closes, own frame": float(np.mean(np.array(own) < CLOSED_GAP)),
-            "closes, own frame, mean gap": float(np.mean(own)),
-            "closes, chosen frame": float(np.mean(np.array(chosen) < CLOSED_GAP)),
+            "closes, own frame": _mean(np.array(own) < CLOSED_GAP),
+            "closes, own frame, mean gap": _mean(np.array(own)),
+            "closes, chosen frame": _mean(np.array(chosen) < CLOSED_GAP),
             "open frames": float(len(own)),
             "width": float(np.median(widths)),
-            "pairs closed->open": float(np.mean(pairs[:, 0])),
-            "pairs open->closed": float(np.mean(pairs[:, 1])),
-            "pairs, copying": float(np.mean(pairs[:, 2])),
+            "pairs closed->open": _mean(pairs[:, 0]),
+            "pairs open->closed": _mean(pairs[:, 1]),
+            "pairs, copying": _mean(pairs[:, 2]),
             "sharpness median": float(np.median(sharp)),
             "sharpness worst": float(np.min(sharp)),
             "cheek change": float(np.median(changes[:, 0])),
@@ -273,6 +274,11 @@ class Judge:
             if face is not None:
                 rows.append(_in_crop(face, reference.face.transform, self._tracker))
         return float(np.std(np.array(rows), axis=0).mean()) if len(rows) > 2 else float("nan")
+
+
+def _mean(values: NDArray[np.generic]) -> float:
+    """Mean; not a number where no clip shows what is to be measured."""
+    return float(values.mean()) if len(values) else float("nan")
 
 
 def _in_crop(face: Face, transform: F64, tracker: FaceTracker) -> F64:
