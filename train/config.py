@@ -113,7 +113,7 @@ class AudioAugmentConfig:
         reverb_seconds: longest time in which the room's echo falls by 60 dB.
     """
 
-    versions: int = 6
+    versions: int = 3
     gain_db: float = -30.0
     snr_db: tuple[float, float] = (5.0, 50.0)
     noise_share: float = 0.8
@@ -190,7 +190,7 @@ class Audio2LipsLossConfig:
 class Audio2LipsConfig:
     """Configuration of ``lipforge train audio2lips``."""
 
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=12_000, batch_size=16, learning_rate=1e-3))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=12_000, batch_size=16, learning_rate=2e-3))
     data: Audio2LipsDataConfig = field(default_factory=Audio2LipsDataConfig)
     model: Audio2LipsModelConfig = field(default_factory=Audio2LipsModelConfig)
     loss: Audio2LipsLossConfig = field(default_factory=Audio2LipsLossConfig)

@@ -55,6 +55,24 @@ def test_energy_scales_vowels() -> None:
     assert quiet == pytest.approx(0.5 * loud, rel=1e-6)
 
 
+def test_effort_scales_the_opening_at_its_moment_only() -> None:
+    effort = np.concatenate([np.full(100, 0.6), np.ones(101)])
+    plain = _curves(("ɑː", 0.1, 0.4), ("ɑː", 0.6, 0.9))
+    weaker = unit_curves((("ɑː", 0.1, 0.4), ("ɑː", 0.6, 0.9)), 1.0, FPS, effort=effort)
+    assert weaker[25, JAW] == pytest.approx(0.6 * plain[25, JAW], rel=1e-5)
+    assert weaker[75, JAW] == pytest.approx(plain[75, JAW], rel=1e-5)
+
+
+def test_the_mouth_has_inertia() -> None:
+    """Nothing of what opens it is faster than a Gaussian of INERTIA_S lets through; the seal of a /p/ may be."""
+    rng = np.random.default_rng(0)
+    sounds = [(str(rng.choice(list("ɑiutsɹ"))), 0.05 * k, 0.05 * (k + 1)) for k in range(40)]
+    jaw = _curves(*sounds, seconds=2.0)[:, JAW]
+    power = np.abs(np.fft.rfft(jaw - jaw.mean())) ** 2
+    frequency_hz = np.fft.rfftfreq(len(jaw), 1 / FPS)
+    assert power[frequency_hz > 12].sum() < 1e-3 * power.sum()
+
+
 def test_diphthongs_and_affricates_have_parts_and_marks_have_none() -> None:
     assert len(visemes_of("aɪ")) == 2
     assert len(visemes_of("tʃ")) == 2
