@@ -6,9 +6,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from lipforge.export.bundle_folder import check_target, new_folder
+from lipforge.export.bundle_folder import check_target, new_folder, read_reference
 from lipforge.export.targets import TargetOptions, check_options, finish
-from lipforge.kernels.errors import InputError
+from lipforge.export.verify import reference_arrays
 from lipforge.runtime.backends import ONNXRUNTIME
 from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.manifest import REFERENCE_NAME, Manifest
@@ -34,11 +34,11 @@ def export_from_bundle(
     check_options(target, options)
     bundle = Bundle.load(source, ONNXRUNTIME)
     output = output.absolute()
-    if not (bundle.folder / REFERENCE_NAME).is_file():
-        raise InputError(f"{bundle.folder}: has no {REFERENCE_NAME} to compare with. Export it again.")
     check_target(output, overwrite=overwrite)
-    for graph in bundle.paths:  # is it one that can be read, with the manifest's inputs and outputs?
-        bundle.engine(graph).close()
+    reference = read_reference(bundle.folder / REFERENCE_NAME)
+    for graph_name, graph in bundle.manifest.graphs.items():
+        reference_arrays(reference, graph_name, graph)
+        bundle.engine(graph_name).close()  # a graph that can be read, with the manifest's inputs and outputs
     with new_folder(output, overwrite=overwrite) as folder:
         for file in (*bundle.paths.values(), bundle.folder / REFERENCE_NAME):
             shutil.copyfile(file, folder / file.name)
