@@ -23,8 +23,11 @@ sink = WindowSink()
 picture = np.zeros((1080, 1920, 3), np.uint8)
 picture[:] = (10, 100, 200)
 stats, playback = FrameStats(True, True, 0.0), Playback(0, 0.0, 0.0)
-frames = (LiveFrame(picture, index * Fraction(1, 25), np.zeros((1920, 1), np.float32), 1920 * index, stats, None, 48_000,
-                    0, playback) for index in range(100))
+sound = np.zeros((1920, 1), np.float32)
+frames = (
+    LiveFrame(picture, index * Fraction(1, 25), sound, 1920 * index, stats, None, 48_000, 0, playback)
+    for index in range(100)
+)
 sink.write(next(frames))
 print(sink._image.width(), sink._image.height(), sink._image.get(5, 5))
 sink._root.focus_force()
