@@ -21,6 +21,7 @@ class Voice:
 
     def __init__(self, seconds: float, *, paced: bool = False, fault: Exception | None = None) -> None:
         self._seconds, self.paced, self._fault = seconds, paced, fault
+        self.sample_rate_hz = RATE_HZ
 
     def run(self, push: Callable[[np.ndarray, int], None], stop: Event, say: Callable[[str], None]) -> None:
         tone = 0.3 * np.sin(np.arange(320) / 5).astype(np.float32)
@@ -83,7 +84,9 @@ def test_from_files_to_a_file_time_does_not_matter(open_stream: Open, avatar: Av
 
 def test_a_microphone_paces(open_stream: Open, avatar: Avatar) -> None:
     screen, before = Screen(paced=True), active_count()
-    stats = LiveRun(open_stream(avatar, late_audio_ms=500.0), Voice(1.0, paced=True), [screen]).run(Event(), print)
+    stats = LiveRun(
+        open_stream(avatar, late_audio_ms=500.0, sample_rate_hz=RATE_HZ), Voice(1.0, paced=True), [screen]
+    ).run(Event(), print)
     # However late its blocks come on a busy machine, all of them leave; silence may stand between them.
     sounding = sum(int(np.count_nonzero(frame.audio)) for frame in screen.frames)
     assert sounding == pytest.approx(RATE_HZ, rel=0.01)
