@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -250,5 +252,19 @@ def test_a_browser_looks_at_what_an_agent_says(
             await agent.say(speech(0.5, 24_000))  # the viewer is gone, the agent goes on
             await agent.say({"type": "flush"})
             await agent.until(lambda: sum(event["finished"] for event in agent.of("played_until")) == 2)
+
+    run_async(body())
+
+
+def test_the_client_in_the_docs_works(serving: Any, run_async: Any) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "serve.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names: dict[str, Any] = {}
+
+    async def body() -> None:
+        async with serving() as running:
+            exec(code.replace("localhost:8080", f"127.0.0.1:{running.port}"), names)
+            await names["speak"](speech(0.4), RATE_HZ)
+            await running.emptied()
 
     run_async(body())
