@@ -86,13 +86,10 @@ def test_camera_and_microphone_come_back_through_the_page(
     assert found["frames"] > 60
     assert min(len(before), len(after)) >= 3
     added = np.array(after) - np.median(before)
-    print(
-        f"frames {found['frames']}, latency p50/p95/p99 {quantiles(found['latencies'])} ms over the browser's preview"
-    )
-    print(
-        f"sound later than picture by {np.median(after):.0f} ms, before it left the browser {np.median(before):.0f} ms;"
-    )
-    print(f"added p5/p50/p95 {'/'.join(f'{value:.0f}' for value in np.quantile(added, (0.05, 0.5, 0.95)))} ms")
+    shares = "/".join(f"{value:.0f}" for value in np.quantile(added, (0.05, 0.5, 0.95)))
+    print(f"{found['frames']} frames, p50/p95/p99 {quantiles(found['latencies'])} ms behind the browser's own preview;")
+    print(f"sound later than picture by {np.median(after):.0f} ms, by {np.median(before):.0f} ms before it was sent:")
+    print(f"added p5/p50/p95 {shares} ms")
     assert abs(float(np.median(added))) < 400
     assert float(np.median(found["latencies"])) < 3000
 
