@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from lipforge.runtime.bundle import Bundle
     from lipforge.runtime.live import Avatar
+    from lipforge.runtime.live.live_options import LiveOptions
     from lipforge.runtime.live.live_run import LiveStatus
     from lipforge.runtime.live.live_stats import LiveStats
-    from lipforge.runtime.live.live_stream import LiveOptions
     from lipforge.runtime.sinks.sink import Sink
     from lipforge.runtime.sources.camera import CameraSource
     from lipforge.runtime.sources.source import AudioSource
@@ -210,14 +210,14 @@ def _speakers(wish: _Wish) -> list[Sink]:
 
 
 def _options(wish: _Wish, fps: Fraction, voice: AudioSource) -> LiveOptions:
-    from lipforge.runtime.live.live_stream import LiveOptions
+    from lipforge.runtime.live.live_options import LiveOptions
     from lipforge.runtime.media.audio_reader import AAC_RATES_HZ, OTHER_RATE_HZ
     from lipforge.runtime.speech_gate import GateOptions
 
-    unusual = wish.pcm is not None and wish.pcm_rate not in AAC_RATES_HZ
+    rate = voice.sample_rate_hz
     return LiveOptions(
         fps=fps,
-        sample_rate_hz=OTHER_RATE_HZ if unusual else None,
+        sample_rate_hz=rate if rate in AAC_RATES_HZ else OTHER_RATE_HZ,
         late_audio_ms=LATE_MICROPHONE_MS if voice.paced else LATE_PIPE_MS if wish.pcm is not None else LATE_FILE_MS,
         gate=GateOptions(open_dbfs=wish.gate_db, close_dbfs=wish.gate_db - 6.0),
         threads=wish.threads,

@@ -3,8 +3,9 @@
 from lipforge.runtime.live.avatar import Avatar
 from lipforge.runtime.live.clock import AudioClock, WallClock
 from lipforge.runtime.live.live_frame import LiveFrame
+from lipforge.runtime.live.live_options import LiveOptions
 from lipforge.runtime.live.live_stats import LiveStats
-from lipforge.runtime.live.live_stream import LiveOptions, LiveStream
+from lipforge.runtime.live.live_stream import LiveStream
 from lipforge.runtime.live.pacing import paced, paced_async
 from lipforge.runtime.live.playback import Playback
 

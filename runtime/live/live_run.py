@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ AHEAD_MS = 1000.0
 """Audio that is taken ahead from a source that gives it as fast as it is taken."""
 
 STATUS_EVERY_S = 0.5
+FREEZE_AFTER_S = 0.4
 
 
 @dataclass(frozen=True)
@@ -119,10 +120,13 @@ class _Feeders:
     def __init__(self, run: LiveRun, clock: Clock | None, stop: Event, say: Say) -> None:
         self._stream, self._run, self._clock, self._stop, self._say = run.stream, run, clock, stop, say
         self._errors: list[Exception] = []
-        self._last_pts = -1.0
+        self._last_image: NDArray[np.uint8] | None = None
+        self._last_pts, self._last_came = -1.0, monotonic()
+        self._pushing = Lock()
         self._threads = [Thread(target=self._guarded, args=(self._feed_audio,), name="lipforge audio")]
         if run.camera is not None:
             self._threads.append(Thread(target=self._guarded, args=(self._feed_video,), name="lipforge camera"))
+            self._threads.append(Thread(target=self._freeze, name="lipforge still"))
 
     def start(self) -> None:
         for thread in self._threads:
@@ -163,8 +167,22 @@ class _Feeders:
                 self._clock.pushed()
 
     def _push_frame(self, image: NDArray[np.uint8]) -> None:
+        with self._pushing:
+            if self._last_image is None or self._last_image.shape != image.shape:
+                self._last_image = np.empty_like(image)
+            np.copyto(self._last_image, image)  # the stream changes what it is given
+            self._last_came = monotonic()
+            self._push_now(image)
+
+    def _freeze(self) -> None:
+        """While a camera gives nothing, show its last picture again: the voice goes on, and so must the mouth."""
+        while not self._stop.wait(float(self._stream.period)) and not self._stream.ending:
+            with self._pushing:
+                if self._last_image is not None and monotonic() - self._last_came > FREEZE_AFTER_S:
+                    self._push_now(self._last_image.copy())
+
+    def _push_now(self, image: NDArray[np.uint8]) -> None:
         if self._stop.is_set() or self._stream.ending:
-            self._stop.set()
             return
         now = 0.0 if self._clock is None else self._clock.now()
         self._last_pts = max(now, self._last_pts + float(self._stream.period) / 4)

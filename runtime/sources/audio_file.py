@@ -23,6 +23,11 @@ class AudioFileSource:
         self._reader = AudioReader(path)
 
     @property
+    def sample_rate_hz(self) -> int:
+        """The file's own rate, or 48 kHz if MPEG-4 audio does not know that."""
+        return self._reader.info.sample_rate_hz
+
+    @property
     def paced(self) -> bool:
         """False: it gives audio as fast as it is taken."""
         return False

@@ -38,6 +38,11 @@ class RawPcmSource:
         self._place = None if address == "-" else _place(address)
 
     @property
+    def sample_rate_hz(self) -> int:
+        """As the user said."""
+        return self._format.sample_rate_hz
+
+    @property
     def paced(self) -> bool:
         """False: a synthesiser writes faster than it is spoken."""
         return False

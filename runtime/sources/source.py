@@ -23,6 +23,10 @@ class AudioSource(Protocol):
     """Gives audio until it ends or is told to stop."""
 
     @property
+    def sample_rate_hz(self) -> int:
+        """Of the audio that it gives."""
+
+    @property
     def paced(self) -> bool:
         """Whether audio comes as time goes by, as from a microphone; if not, as fast as it is taken."""
 

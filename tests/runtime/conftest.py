@@ -19,6 +19,8 @@ from lipforge.kernels.spec import AudioWindowSpec, CropSpec, FaceBoxSpec, LipSpe
 from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.faces import Face, HeadPose
 from lipforge.runtime.faces.points import lip_indices
+from lipforge.runtime.live import Avatar
+from lipforge.runtime.live_bench.material import Material
 from lipforge.runtime.manifest import GraphEntry, Manifest, ParityEntry, TensorEntry, sha256_of
 from lipforge.runtime.picture import Picture
 
@@ -363,3 +365,15 @@ def _save(model: onnx.ModelProto, path: Path) -> GraphEntry:
         ops=ops,
         parity=ParityEntry(max_abs=dict.fromkeys(names, 0.0), tolerance=dict.fromkeys(names, 1e-4)),
     )
+
+
+@pytest.fixture
+def avatar(picture: Path, bundle: Bundle, disc_tracker: object) -> Avatar:
+    return Avatar.prepare(picture, bundle, tracker=disc_tracker)
+
+
+@pytest.fixture
+def material(bundle: Bundle, avatar: Avatar) -> Material:
+    made = Material(bundle.sharing(), seconds=4.0)
+    made.__dict__["avatar"] = avatar  # so that no face model is needed
+    return made

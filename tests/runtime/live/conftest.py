@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +14,6 @@ from lipforge.runtime.picture import Pixels
 RATE_HZ = 16_000
 ALL_AUDIO = {"gate": None, "fade_ms": 0.0}
 """Options with which lips follow all audio at once, as in an offline session."""
-
-
-@pytest.fixture
-def avatar(picture: Path, bundle: Bundle, disc_tracker: object) -> Avatar:
-    return Avatar.prepare(picture, bundle, tracker=disc_tracker)
 
 
 @pytest.fixture
