@@ -128,6 +128,7 @@ class Agent:
         loop, options = asyncio.get_running_loop(), self._pictures if item.pictured else None
         message = await loop.run_in_executor(self.session.executor, packed, item.frame, options)
         self.session.stream.reuse(item.frame)
+        self.session.left(float(item.frame.pts))
         return message
 
     def _take(self, frame: LiveFrame) -> None:

@@ -48,6 +48,10 @@ def test_speech_comes_back_with_frames_whose_lips_follow_it(serving: Any, hire: 
             last = [event for event in agent.of("played_until") if event["finished"]][-1]
             assert last["position"] == pytest.approx(1.5, abs=0.01)
             assert agent.of("error") == []
+            metrics = running.studio.metrics
+            assert metrics.counter("frames") >= len(frames)
+            assert metrics.queue_ms.quantiles()[0] > 0
+            assert metrics.first_frame_ms.quantiles()[0] > 0
 
     run_async(body())
 
