@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -41,14 +42,19 @@ Handler = Callable[["web.Request"], Awaitable["web.StreamResponse"]]
 
 
 class Access:
-    """Decides about each request."""
+    """Decides about each request.
 
-    def __init__(self, options: ServeOptions) -> None:
+    Args:
+        options: whom to let in.
+        clock: seconds, for the rates.
+    """
+
+    def __init__(self, options: ServeOptions, clock: Callable[[], float] = monotonic) -> None:
         self._token = None if options.token is None else options.token.encode()
         self._loopback_only = is_loopback(options.host)
         self._names = LOOPBACK_NAMES | {name.strip("[]").lower() for name in (options.host, *options.hosts)}
         limit = options.limits.requests_per_s
-        self._rates: Rates[str] = Rates(limit, 4 * limit)
+        self._rates: Rates[str] = Rates(limit, 4 * limit, clock)
 
     def refusal(self, request: web.Request) -> tuple[int, str] | None:
         """Return the status and the message with which a request is refused, or None if it is welcome."""

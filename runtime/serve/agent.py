@@ -46,6 +46,14 @@ class VoiceFormat:
         return cls(rate_hz, field(message, "channels", whole(1, 2, default=1), "1 and 2"))
 
 
+@dataclass(eq=False)
+class _Held:
+    """A frame that waits to be sent, and whether its picture still goes with it."""
+
+    frame: LiveFrame
+    pictured: bool = True
+
+
 class Agent:
     """One agent; used on the event loop. Made by ``open_agent``.
 
@@ -57,8 +65,8 @@ class Agent:
 
     def __init__(self, session: LiveSession, voice: VoiceFormat, pictures: PictureOptions | None) -> None:
         self.session, self.voice, self._pictures = session, voice, pictures
-        self._events: deque[dict[str, Any]] = deque(maxlen=256)
-        self._frames: deque[tuple[LiveFrame, bool]] = deque()
+        self._items: deque[dict[str, Any] | _Held] = deque()
+        self._pictured: deque[_Held] = deque()
         self._news = asyncio.Event()
         self._told_at = 0.0
         session.on_frame = self._take
@@ -86,7 +94,8 @@ class Agent:
         elif message["type"] == "interrupt":
             playback = self.session.interrupt()
             self._silence()
-            self._tell({"type": "interrupted", **_position(playback)})
+            self._items.appendleft({"type": "interrupted", **_position(playback)})
+            self._news.set()
         else:
             self.voice = VoiceFormat.of(message)
 
@@ -102,55 +111,57 @@ class Agent:
         }
 
     async def next(self) -> dict[str, Any] | bytes | None:
-        """Wait for the next event (a JSON object) or frame (a message); None once the session has ended."""
-        while not self._events and not self._frames:
+        """Wait for the next event (a JSON object) or frame (a message); None once the session has ended.
+
+        What is told about a frame comes after it.
+        """
+        while not self._items:
             if self.session.closed.is_set():
-                return None
+                return self._farewell()
             self._news.clear()
             await _first(self._news, self.session.closed)
-            if self.session.closed.is_set() and self.session.failure:
-                self._events.append({"type": "error", "message": self.session.failure, "fatal": True})
-        if self._events:
-            return self._events.popleft()
-        frame, pictured = self._frames.popleft()
-        loop = asyncio.get_running_loop()
-        message = await loop.run_in_executor(
-            self.session.executor, packed, frame, self.session.rate_hz, self._pictures if pictured else None
-        )
-        self.session.stream.reuse(frame)
+        item = self._items.popleft()
+        if not isinstance(item, _Held):
+            return item
+        if self._pictured and self._pictured[0] is item:
+            self._pictured.popleft()
+        loop, options = asyncio.get_running_loop(), self._pictures if item.pictured else None
+        message = await loop.run_in_executor(self.session.executor, packed, item.frame, options)
+        self.session.stream.reuse(item.frame)
+        self.session.left(float(item.frame.pts))
         return message
 
     def _take(self, frame: LiveFrame) -> None:
         if self._pictures is not None:
-            self._frames.append((frame, True))
-            self._drop_late()
+            self._hold(_Held(frame))
         for playback in frame.finished:
-            self._tell({"type": "played_until", **_position(playback), "finished": True})
+            self._items.append({"type": "played_until", **_position(playback), "finished": True})
         if frame.stats.driven and float(frame.pts) - self._told_at >= PROGRESS_S:
             self._told_at = float(frame.pts)
-            self._tell({"type": "played_until", **_position(frame.playback), "finished": False})
+            self._items.append({"type": "played_until", **_position(frame.playback), "finished": False})
         self._news.set()
 
-    def _drop_late(self) -> None:
-        late = len(self._frames) - MOST_WAITING_FRAMES
-        if late <= 0:
-            return
-        frame, pictured = self._frames[late - 1]
-        if pictured:
-            self._frames[late - 1] = (frame, False)
+    def _hold(self, held: _Held) -> None:
+        self._items.append(held)
+        self._pictured.append(held)
+        if len(self._pictured) > MOST_WAITING_FRAMES:
+            self._pictured.popleft().pictured = False
             self.session.playout.dropped += 1
-        if float(self._frames[-1][0].pts - self._frames[0][0].pts) > MOST_WAITING_S:
+        oldest = next(item for item in self._items if isinstance(item, _Held))
+        if held.frame.pts - oldest.frame.pts > MOST_WAITING_S:
             self.session.failure = "the agent takes no frames any more"
             self.session.stream.close()
 
     def _silence(self) -> None:
         """Take their sound from the frames that wait; its time goes on, so that the samples stay without gap."""
-        for index, (frame, pictured) in enumerate(self._frames):
-            self._frames[index] = (replace(frame, audio=np.zeros_like(frame.audio)), pictured)
+        for item in self._items:
+            if isinstance(item, _Held):
+                item.frame = replace(item.frame, audio=np.zeros_like(item.frame.audio))
 
-    def _tell(self, event: dict[str, Any]) -> None:
-        self._events.append(event)
-        self._news.set()
+    def _farewell(self) -> dict[str, Any] | None:
+        """Return why the session ended, once, if it was not asked to."""
+        failure, self.session.failure = self.session.failure, None
+        return {"type": "error", "message": failure, "fatal": True} if failure else None
 
 
 async def open_agent(studio: Studio, message: dict[str, Any]) -> Agent:

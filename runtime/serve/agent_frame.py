@@ -32,12 +32,11 @@ class PictureOptions:
     quality: int = 85
 
 
-def packed(frame: LiveFrame, rate_hz: int, options: PictureOptions | None) -> bytes:
+def packed(frame: LiveFrame, options: PictureOptions | None) -> bytes:
     """Return a frame as a message.
 
     Args:
         frame: with its audio.
-        rate_hz: of the audio.
         options: for the picture; None leaves it out.
     """
     image = b"" if options is None else _jpeg(frame, options)
@@ -47,7 +46,7 @@ def packed(frame: LiveFrame, rate_hz: int, options: PictureOptions | None) -> by
         DRIVEN if frame.stats.driven else 0,
         samples.shape[1],
         0,
-        rate_hz,
+        frame.sample_rate_hz,
         samples.nbytes,
         len(image),
         frame.epoch,

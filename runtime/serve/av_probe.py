@@ -91,7 +91,7 @@ def measure_av(bundle: Bundle, seconds: float = 60.0) -> AvReport:
     return asyncio.run(probe_av(Studio(bundle, Limits(), _NoFace), seconds))
 
 
-async def probe_av(studio: Studio, seconds: float) -> AvReport:
+async def probe_av(studio: Studio, seconds: float, warm_up_s: float = WARM_UP_S) -> AvReport:
     """As ``measure_av``, on a running event loop and with a studio that is closed at the end."""
     from lipforge.runtime.serve.flash_beep import BeepTrack, FlashTrack, Stopwatch
 
@@ -103,7 +103,7 @@ async def probe_av(studio: Studio, seconds: float) -> AvReport:
     client = await _connected(peers, probe, (flashes, BeepTrack(watch)))
     try:
         await asyncio.wait_for(probe.seen.wait(), CONNECT_S)
-        await asyncio.sleep(WARM_UP_S)
+        await asyncio.sleep(warm_up_s)
         probe.begin(loop.time())
         await asyncio.sleep(seconds)
         return probe.report(seconds)

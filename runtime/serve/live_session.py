@@ -129,16 +129,15 @@ class LiveSession:
         return self.stream.interrupt()
 
     def frame_sent(self, frame: Shown, late_s: float) -> None:
-        """Count a frame that leaves now.
+        """Count a frame that leaves now, so much later than it was due."""
+        self.left(frame.pts)
+        self.metrics.av_offset_ms.add(1000 * (self.playout.sound_late_s - late_s))
 
-        Args:
-            frame: what leaves.
-            late_s: how much later than it was due.
-        """
-        self.figures.delay_ms = 1000 * max(0.0, float(self.stream.audio_seconds) - frame.pts)
+    def left(self, pts: float) -> None:
+        """Count a frame that leaves now with its audio."""
+        self.figures.delay_ms = 1000 * max(0.0, float(self.stream.audio_seconds) - pts)
         self.metrics.count("frames")
         self.metrics.queue_ms.add(self.figures.delay_ms)
-        self.metrics.av_offset_ms.add(1000 * (self.playout.sound_late_s - late_s))
 
     def flush(self) -> None:
         """Say that an utterance is complete."""

@@ -111,7 +111,6 @@ class VoiceSocket:
         while (item := await agent.next()) is not None:
             if isinstance(item, bytes):
                 await self._socket.send_bytes(item)
-                agent.session.metrics.count("frames")
             else:
                 await self._send(item)
         await self._socket.close()

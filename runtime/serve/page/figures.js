@@ -29,7 +29,8 @@ export class Figures {
     const parts = [`server ${server.delay_ms.toFixed(0)} ms`, `network ${roundTripMs.toFixed(0)} ms`];
     if (Number.isFinite(jitterMs)) parts.push(`browser ${jitterMs.toFixed(0)} ms`);
     document.getElementById("parts").textContent =
-      `Delay: ${parts.join(" + ")}. Sound leaves ${server.av_offset_ms.toFixed(1)} ms after its frame. ` +
+      `Delay: ${parts.join(" + ")}. Sound leaves ${Math.abs(server.av_offset_ms).toFixed(1)} ms ` +
+      `${server.av_offset_ms < 0 ? "before" : "after"} its frame. ` +
       `${server.width}×${server.height}, ${server.face ? "face found" : "no face in sight"}.`;
   }
 }

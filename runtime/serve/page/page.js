@@ -32,6 +32,7 @@ function showRunning(running) {
   $("start").textContent = running ? "Stop" : "Start";
   $("interrupt").disabled = !running;
   $("interrupt").hidden = watching;
+  $("replay").hidden = !running || watching || chosen("voice") !== "file";
   $("hint").hidden = running;
   for (const field of document.querySelectorAll("fieldset")) field.disabled = running;
 }
@@ -120,6 +121,7 @@ $("choices").addEventListener("submit", (event) => {
   stream ? stop() : start();
 });
 $("interrupt").addEventListener("click", () => stream?.interrupt());
+$("replay").addEventListener("click", () => stream?.replay());
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches("input:not([type=radio]), select");
   if (event.key.toLowerCase() === "i" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) stream?.interrupt();
