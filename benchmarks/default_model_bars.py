@@ -347,6 +347,12 @@ def has_sound(clip: Path) -> bool:
     return True
 
 
+def judged(title: str, job: Job) -> Report:
+    """Run the judge with a bar of its own."""
+    with progress_shown(f"judging {title}") as show:
+        return run(job, show, click.echo)
+
+
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--model", default=DEFAULT_BUNDLE, show_default=True, help="Bundle of generator warp.")
@@ -372,12 +378,11 @@ def main(folder: Path, model: str, expert: str | None, mute: tuple[str, ...], st
     if not stills_only:
         voiced = [clip for clip in clips if clip.stem not in mute and has_sound(clip)]
         sync_clips(voiced, bundle, out)
-        with progress_shown("evaluating") as show:
-            own = run(Job((out / "own",), None, folder, expert), show, click.echo)
-            if len(voiced) > 1:
-                swapped = run(Job((out / "swapped",), None, folder, expert), show, click.echo)
-            if expert is not None:
-                real = run(Job(tuple(voiced), expert=expert), show, click.echo)
+        own = judged("own voices", Job((out / "own",), None, folder, expert))
+        if len(voiced) > 1:
+            swapped = judged("others' voices", Job((out / "swapped",), None, folder, expert))
+        if expert is not None:
+            real = judged("the clips themselves", Job(tuple(voiced), expert=expert))
         write_json(own, out / "own.json")
         write_html(own, out / "own.html")
         if swapped is not None:
