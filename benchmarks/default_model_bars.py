@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.cache_folder import cache_dir
+from lipforge.kernels.errors import InputError
 from lipforge.kernels.spec import CropSpec, LipSpec
 from lipforge.kernels.yuv import I420Frame
 from lipforge.preprocess.synth.expression import UNIT_INDEX, Expression
@@ -37,7 +38,7 @@ from lipforge.runtime.evaluate.own_voice import swapped_correlation
 from lipforge.runtime.evaluate.report import Report
 from lipforge.runtime.evaluate.run import VIDEO_SUFFIXES, Job, face_trackers, run
 from lipforge.runtime.evaluate.sharpness import detail
-from lipforge.runtime.evaluate.tracked_frames import TrackedFrame, TrackedVideo
+from lipforge.runtime.evaluate.tracked_frames import TrackedVideo
 from lipforge.runtime.evaluate.written_files import write_html, write_json, write_text
 from lipforge.runtime.faces import Face
 from lipforge.runtime.faces.points import RIGID, lip_indices
@@ -61,6 +62,7 @@ SHAPES = {
 SHUT = 0.04  # eye distances
 SAME_POSE_PX = 2.2  # crop px between rigid points of two frames of a pair
 SHEET_PX = 170
+CROP_PX, EYES_PX = CropSpec().size_px, 40  # of a crop: its side, and between the outer eye corners
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Still:
 
 @dataclass
 class StillResults:
-    """What driving the stills of one clip gave; one entry a still, ``closed`` first, then ``open``."""
+    """What driving a clip's stills gave, ``closed`` and ``open``, and with each other's lips; rows of a sheet."""
 
     clip: str
     figures: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -88,8 +90,7 @@ class DrivenMouth:
         self._generator = WarpGenerator(bundle)
         self._displacement = np.zeros((bundle.manifest.lips.points, 3), np.float32)
         self._generator._audio_net = self._obey  # type: ignore[assignment]
-        manifest = bundle.manifest
-        self._window = np.zeros((manifest.mel.n_mels, manifest.window.columns), np.float32)
+        self._window = np.zeros((bundle.manifest.mel.n_mels, bundle.manifest.window.columns), np.float32)
 
     def meet(self, still: Still) -> None:
         """Start anew with the face of one frame; it is all that is known of the person."""
@@ -132,7 +133,7 @@ def two_stills(clip: Path, tracker: Tracker) -> dict[str, Still]:
     for frame in islice(TrackedVideo(clip, tracker, "clip"), LOOKED_AT_FRAMES):
         if frame.face is None:
             continue
-        still = _still(frame, frame.face)
+        still = Still(frame.planes, frame.face, float(aperture(frame.face.landmarks[None])[0]))
         turned = 0.3 * max(0.0, (1.0 - frame.face.pose.frontal))
         for name, cost in (("closed", still.gap + turned), ("open", turned - still.gap)):
             if name not in found or cost < found[name][0]:
@@ -140,15 +141,11 @@ def two_stills(clip: Path, tracker: Tracker) -> dict[str, Still]:
     return {name: still for name, (_, still) in found.items()}
 
 
-def _still(frame: TrackedFrame, face: Face) -> Still:
-    return Still(frame.planes, face, float(aperture(face.landmarks[None])[0]))
-
-
 def drive(clip: Path, mouth: DrivenMouth, motion: F32, tracker: Tracker) -> StillResults:
     """Drive the two stills of a clip through every mouth."""
     results, stills = StillResults(clip.name), two_stills(clip, tracker)
     for name, still in stills.items():
-        results.figures[name] = _figures(still, mouth, motion, tracker, results)
+        results.figures[name] = _figures(still, mouth, motion, tracker, results.rows)
     if len(stills) == 2:
         for name, (start, end) in {"to open": ("closed", "open"), "to closed": ("open", "closed")}.items():
             results.figures[name] = _pair(stills[start], stills[end], mouth, tracker)
@@ -156,7 +153,7 @@ def drive(clip: Path, mouth: DrivenMouth, motion: F32, tracker: Tracker) -> Stil
 
 
 def _figures(
-    still: Still, mouth: DrivenMouth, motion: F32, tracker: Tracker, results: StillResults
+    still: Still, mouth: DrivenMouth, motion: F32, tracker: Tracker, rows: list[NDArray[np.uint8]]
 ) -> dict[str, float]:
     mouth.meet(still)
     plan = PatchPlan.of_face(still.face.transform, CropSpec())
@@ -169,7 +166,7 @@ def _figures(
     widths = mouth_width(_landmarks([shapes["pucker"], shapes["wide"]], still, tracker))
     region = plan.region(MOUTH)
     closed = plan.cut(jaws[0], still.face.transform)
-    results.rows.append(_sheet_row(still, [still.planes, *jaws[::2], *shapes.values()]))
+    rows.append(_sheet_row(still, [still.planes, *jaws[::2], *shapes.values()]))
     return {
         "gap": still.gap,
         "gap_drive_corr": _drive_correlation(gaps),
@@ -202,8 +199,8 @@ def _pair(start: Still, end: Still, mouth: DrivenMouth, tracker: Tracker) -> dic
         lip_outlines(landmarks)[0, :-1] for landmarks in (drawn, end.face.landmarks[None], start.face.landmarks[None])
     )
     return {
-        "lip_error": float(np.linalg.norm(drawn_lips - end_lips, axis=1).mean() / 40),
-        "copy_error": float(np.linalg.norm(start_lips - end_lips, axis=1).mean() / 40),
+        "lip_error": float(np.linalg.norm(drawn_lips - end_lips, axis=1).mean() / EYES_PX),
+        "copy_error": float(np.linalg.norm(start_lips - end_lips, axis=1).mean() / EYES_PX),
         "gap_error": float(abs(aperture(drawn)[0] - end.gap)),
     }
 
@@ -223,7 +220,7 @@ def _sheet_row(still: Still, frames: list[I420Frame]) -> NDArray[np.uint8]:
         planes = np.ascontiguousarray(frame.y), frame.u, frame.v
         whole = cv2.merge([planes[0], *(cv2.resize(p, planes[0].shape[::-1]) for p in planes[1:])])
         to_bgr = np.column_stack(frame.spec.to_rgb())[::-1]
-        scale = SHEET_PX / CropSpec().size_px
+        scale = SHEET_PX / CROP_PX
         transform = still.face.transform * scale
         shown = cv2.transform(whole, to_bgr)
         cells.append(cv2.warpAffine(shown, transform, (SHEET_PX, SHEET_PX), borderMode=cv2.BORDER_REPLICATE))
@@ -295,13 +292,10 @@ def voice_bars(own: Report, swapped: Report | None) -> Iterator[Bar]:
     """Yield the bars of clips synced to their own voices and to others'."""
     grid = [found for found in own.judgements if found.observation.path.stem.startswith("grid")]
     through = {found.observation.path.stem: found for found in swapped.judgements} if swapped else {}
+    gains = [_gain(found, through.get(found.observation.path.stem)) for found in own.judgements]
     for name, limit, values in (
         ("own voice, speech frames, GRID clips", 0.52, [found.values.get("own_corr", np.nan) for found in grid]),
-        (
-            "own minus swapped voice, rendered",
-            0.35,
-            [_gain(found, through.get(found.observation.path.stem)) for found in own.judgements],
-        ),
+        ("own minus swapped voice, rendered", 0.35, gains),
     ):
         if np.isfinite(values).any():
             yield Bar(name, mean := mean_of_videos(values), limit, True, _interval(mean))
@@ -346,13 +340,17 @@ def _gain(own: Judgement, swapped: Judgement | None) -> float:
 
 def has_sound(clip: Path) -> bool:
     """Say whether a video has a sound track."""
-    from lipforge.kernels.errors import InputError
-
     try:
         probe_audio(clip)
     except InputError:
         return False
     return True
+
+
+def judged(title: str, job: Job) -> Report:
+    """Run the judge with a bar of its own."""
+    with progress_shown(f"judging {title}") as show:
+        return run(job, show, click.echo)
 
 
 @click.command()
@@ -380,12 +378,11 @@ def main(folder: Path, model: str, expert: str | None, mute: tuple[str, ...], st
     if not stills_only:
         voiced = [clip for clip in clips if clip.stem not in mute and has_sound(clip)]
         sync_clips(voiced, bundle, out)
-        with progress_shown("evaluating") as show:
-            own = run(Job((out / "own",), None, folder, expert), show, click.echo)
-            if len(voiced) > 1:
-                swapped = run(Job((out / "swapped",), None, folder, expert), show, click.echo)
-            if expert is not None:
-                real = run(Job(tuple(voiced), expert=expert), show, click.echo)
+        own = judged("own voices", Job((out / "own",), None, folder, expert))
+        if len(voiced) > 1:
+            swapped = judged("others' voices", Job((out / "swapped",), None, folder, expert))
+        if expert is not None:
+            real = judged("the clips themselves", Job(tuple(voiced), expert=expert))
         write_json(own, out / "own.json")
         write_html(own, out / "own.html")
         if swapped is not None:

@@ -103,10 +103,10 @@ class _Axes:
             grid.append(f'<text class="tick end" x="{LEFT - 5}" y="{y + 4:.1f}">{value:g}</text>')
         for value in _ticks(*self._across, 8):
             grid.append(f'<text class="tick mid" x="{self._x(value):.1f}" y="{bottom + 14}">{value:g}</text>')
-        legend, place = [], LEFT + 7 * len(frame.title) + 16
+        legend, place = [], LEFT + 7.6 * len(frame.title) + 16
         for one in series:
-            legend.append(f'<text class="tick key {one.style}" x="{place}" y="15">{escape(one.name)}</text>')
-            place += 7 * len(one.name) + 14
+            legend.append(f'<text class="tick key {one.style}" x="{place:.0f}" y="15">{escape(one.name)}</text>')
+            place += 7.6 * len(one.name) + 14
         return (
             f'<svg viewBox="0 0 {frame.width} {frame.height}" width="{frame.width}" role="img" '
             f'aria-label="{escape(frame.title)}"><text class="title" x="{LEFT}" y="15">{escape(frame.title)}</text>'

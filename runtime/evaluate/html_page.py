@@ -12,7 +12,7 @@ from lipforge.runtime.evaluate.catalogue import MEASURES
 from lipforge.runtime.evaluate.charts import Frame, Series, histogram, line_chart
 from lipforge.runtime.evaluate.contact_sheet import SheetPicture
 from lipforge.runtime.evaluate.judgement import Judgement
-from lipforge.runtime.evaluate.report import Report, shown, shown_interval
+from lipforge.runtime.evaluate.report import Report, compared_frames, shown, shown_interval
 from lipforge.runtime.evaluate.table import absences
 
 STYLE = """
@@ -87,9 +87,9 @@ def _matrix(report: Report) -> str:
 def _video(found: Judgement) -> Iterator[str]:
     seen = found.observation
     yield f"<h2>{escape(str(seen.path))}</h2>"
-    against = f", against {seen.reference_path}" if seen.reference_path else ""
+    against = f", {compared_frames(found)} of them against {seen.reference_path}" if seen.reference_path else ""
     seconds = seen.video.times[-1] if len(seen.video.times) else 0.0
-    yield f'<p class="note">{len(seen.video.times)} frames, {seconds:.2f} s{escape(against)}</p>'
+    yield f'<p class="note">{seconds:.2f} s, {len(seen.video.times)} frames{escape(against)}</p>'
     yield _sheet(seen.sheet, with_reference=seen.reference is not None)
     yield '<div class="charts">'
     yield from _charts(found)

@@ -17,6 +17,7 @@ from lipforge.runtime.evaluate.observation import Observation
 from lipforge.runtime.evaluate.own_voice import SpokenLips, own_correlation, shifted_correlation, swapped_correlation
 from lipforge.runtime.evaluate.pixel_findings import PixelFindings
 from lipforge.runtime.evaluate.rest_motion import rest_motion
+from lipforge.runtime.evaluate.same_recording import same_recording
 from lipforge.runtime.evaluate.speech_frames import loudness, rest_frames, speech_frames
 from lipforge.runtime.evaluate.sync_expert import Verdict, judge
 
@@ -102,24 +103,25 @@ def judge_video(seen: Observation, closures: TimedClosures | None = None) -> Jud
 
 
 def judge_swapped(judgements: Sequence[Judgement]) -> None:
-    """Add to each of several videos what it has in common with the voices and lips of the others."""
-    spoken = [spoken_lips(found) for found in judgements]
-    for place, found in enumerate(judgements):
-        mine = spoken[place]
-        others = [lips for other, lips in enumerate(spoken) if other != place and lips is not None]
+    """Add to each of several videos what it has in common with the voices and lips of the others.
+
+    Videos that carry the same voice, such as the results of several models on one clip, are no others to each other.
+    """
+    alone = "it needs a second video with another voice"
+    for found in judgements:
+        heard = found.observation.samples
+        others = [other for other in judgements if not same_recording(heard, other.observation.samples)]
+        others = [other for other in others if other is not found]  # silence is not even like itself
+        mine, theirs = spoken_lips(found), [lips for other in others if (lips := spoken_lips(other)) is not None]
         if mine is not None:
-            why = "it needs a second video with a reference" if not others else "too few speech frames in common"
-            found.put("swapped_corr", swapped_correlation(mine, others), why)
+            why = "too few speech frames in common" if theirs else f"{alone} and a reference"
+            found.put("swapped_corr", swapped_correlation(mine, theirs), why)
         embedded = found.observation.embedded
-        voices = [
-            other.observation.embedded.sounds
-            for other in judgements
-            if other is not found and other.observation.embedded is not None
-        ]
         if embedded is not None:
-            with_others = [judge(embedded, sounds).confidence for sounds in voices]
-            value = float(np.nanmean(with_others)) if np.isfinite(with_others).any() else float("nan")
-            found.put("swapped_lse_c", value, "it needs a second video with sound")
+            voices = [other.observation.embedded.sounds for other in others if other.observation.embedded is not None]
+            confidences = np.array([judge(embedded, sounds).confidence for sounds in voices])
+            known = confidences[np.isfinite(confidences)]
+            found.put("swapped_lse_c", float(known.mean()) if len(known) else float("nan"), alone)
 
 
 def spoken_lips(found: Judgement) -> SpokenLips | None:
@@ -140,7 +142,7 @@ def _hear_expert(found: Judgement) -> None:
     found.put("lse_d", found.verdict.distance, why)
     found.put("lse_c", found.verdict.confidence, why)
     found.put("offset_ms", found.verdict.offset_ms, why)
-    found.miss("swapped_lse_c", "it needs a second video with sound")
+    found.miss("swapped_lse_c", "it needs a second video with another voice")
 
 
 def _compare_lips(found: Judgement, outlines: F64) -> None:
@@ -171,7 +173,7 @@ def _compare_lips(found: Judgement, outlines: F64) -> None:
     few = "fewer than 12 speech frames with a face in both, or lips that do not move"
     found.put("own_corr", own_correlation(spoken), few)
     found.put("shifted_corr", shifted_correlation(spoken), few)
-    found.miss("swapped_corr", "it needs a second video with a reference")
+    found.miss("swapped_corr", "it needs a second video with another voice and a reference")
 
 
 def _look_at_rest(found: Judgement) -> None:

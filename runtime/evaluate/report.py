@@ -67,12 +67,19 @@ def shown_interval(name: str, estimate: Estimate) -> str:
     return f"{estimate.low:.{decimals}f} to {estimate.high:.{decimals}f}"
 
 
+def compared_frames(found: Judgement) -> int:
+    """Return in how many frames both the video and its reference show a face."""
+    true = found.curves.get("true_opening")
+    return 0 if true is None else int((np.isfinite(true) & np.isfinite(found.curves["opening"])).sum())
+
+
 def _video(found: Judgement) -> dict[str, Any]:
     seen = found.observation
     return {
         "video": str(seen.path),
         "reference": None if seen.reference_path is None else str(seen.reference_path),
         "frames": len(seen.video.times),
+        "compared_frames": compared_frames(found),
         "fps": seen.video.fps,
         "measures": {name: _values(found.values[name]) for name in MEASURES if name in found.values},
         "absent": {name: found.absent[name] for name in MEASURES if name in found.absent and name not in found.values},

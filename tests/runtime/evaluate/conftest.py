@@ -110,7 +110,7 @@ def voice_of(opening: F64, fps: float, shift_s: float = 0.0) -> NDArray[np.float
     count = round(len(opening) / fps * 16_000)
     at = (np.arange(count) / 16_000 - shift_s) * fps
     level = np.interp(at, np.arange(len(opening)) + 0.5, opening)
-    noise = np.random.default_rng(0).normal(size=count)
+    noise = np.random.default_rng(round(1000 * opening.sum())).normal(size=count)  # every text its own recording
     return np.asarray(0.2 * noise * np.where(level > 0.02, 10 ** (4 * level - 1.2), 1e-3), np.float32)
 
 

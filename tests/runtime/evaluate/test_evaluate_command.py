@@ -115,6 +115,14 @@ def test_swapped_voices_agree_less_than_own_ones(clips: Any, judged: Judge, trut
     assert report["mean"]["own_corr"]["low"] is not None
 
 
+def test_two_results_of_one_voice_are_not_swapped_with_each_other(clips: Any, judged: Judge) -> None:
+    report = judged(clips("a.mp4"), clips("b.mp4"), "--reference", clips("true.mp4"))
+    for place in range(2):
+        assert "another voice" in report["videos"][place]["absent"]["swapped_corr"]
+        assert "another voice" in report["videos"][place]["absent"]["swapped_lse_c"]
+        assert report["videos"][place]["compared_frames"] == FRAMES
+
+
 def test_motion_in_pauses_is_found(clips: Any, judged: Judge, truth: Any) -> None:
     reference = clips("true.mp4")
     restless = speech(truth)

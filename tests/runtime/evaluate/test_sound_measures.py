@@ -15,6 +15,7 @@ from lipforge.runtime.evaluate.closures import (
     closures_of_phonemes,
 )
 from lipforge.runtime.evaluate.rest_motion import rest_motion
+from lipforge.runtime.evaluate.same_recording import same_recording
 from lipforge.runtime.evaluate.speech_frames import loudness, rest_frames, speech_frames
 
 RATE = 16_000
@@ -97,6 +98,17 @@ def test_closures_of_real_lips_lie_between_two_openings_in_speech(truth: SimpleN
     assert [(round(c.start_s * truth.fps), round(c.end_s * truth.fps)) for c in found] == [(10, 11), (60, 61)]
     speech[50:70] = False
     assert len(closures_of_lips(opening, times, speech, LEVELS)) == 1
+
+
+def test_one_recording_is_known_again_shifted_quieter_and_shorter() -> None:
+    random = np.random.default_rng(0)
+    a, b = (random.normal(size=3 * RATE).astype(np.float32) for _ in range(2))
+    a[RATE : RATE + 4_000] = 0.0
+    again = 0.1 * np.concatenate([np.zeros(3_000, np.float32), a[:-9_000]]) + 0.01 * b[: 3 * RATE - 6_000]
+    assert same_recording(a, again)
+    assert not same_recording(a, b)
+    assert not same_recording(a, np.zeros_like(a))
+    assert not same_recording(a[:0], a)
 
 
 def test_levels_are_the_speakers_own(truth: SimpleNamespace) -> None:
