@@ -91,4 +91,4 @@ def _sinc_kernel(between: float, cutoff: float) -> npt.NDArray[np.float32]:
     """Weights of the samples around a place ``between`` two of them, in [0, 1); float32 (2 * _TAPS,)."""
     offset = cutoff * (np.arange(1 - _TAPS, _TAPS + 1) - between)
     window = 0.5 + 0.5 * np.cos(np.pi * np.clip(offset / _TAPS, -1, 1))
-    return (cutoff * np.sinc(offset) * window).astype(np.float32)
+    return np.asarray(cutoff * np.sinc(offset) * window, np.float32)
