@@ -196,9 +196,7 @@ def table(graphs: Graphs, rounds: int, threads: Sequence[int]) -> None:
         peer: float | None = None
         for batch in BATCHES:
             pairs = [(network, engine) for network in NETWORKS for engine in ENGINES[network == "shipped" :]]
-            runs = {
-                f"{network} | {engine}": runner(graphs, network, engine, batch, count) for network, engine in pairs
-            }
+            runs = {f"{network} | {engine}": runner(graphs, network, engine, batch, count) for network, engine in pairs}
             for name, times in measure(runs, rounds, clock).items():
                 least, middle = (1000 * pick(times) / batch for pick in (min, statistics.median))
                 peer = middle if peer is None else peer
