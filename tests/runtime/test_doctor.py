@@ -47,6 +47,14 @@ def row_of(name: str, findings: list[Finding]) -> Finding:
     return found
 
 
+def test_openvino_is_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "installed_version", lambda name: None if name == "openvino" else "9")
+    row = row_of("openvino", packages.package_findings())
+    assert (row.status, row.fix) == ("optional", "For --backend openvino: pip install 'lipforge[openvino]'")
+    monkeypatch.setattr(packages, "installed_version", lambda name: "2026.4" if name == "openvino" else "9")
+    assert row_of("openvino", packages.package_findings()).detail == "2026.4"
+
+
 # --- the whole command
 
 
