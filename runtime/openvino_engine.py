@@ -45,12 +45,14 @@ class OpenVinoEngine:
         }
         try:
             core = openvino.Core()
-            self._compiled: Any = core.compile_model(core.read_model(str(path)), DEVICE, settings)
+            model = core.read_model(str(path))
+            # As read: compiling can give a port the name of a node that was merged into it too.
+            self.inputs = tuple(_entry(port) for port in model.inputs)
+            self.outputs = tuple(_entry(port) for port in model.outputs)
+            self._compiled: Any = core.compile_model(model, DEVICE, settings)
             self._request: Any = self._compiled.create_infer_request()
         except Exception as error:  # OpenVINO raises plain RuntimeErrors
             raise BackendError(f"{path}: OpenVINO cannot load it ({_reason(error)}).") from error
-        self.inputs = tuple(_entry(port) for port in self._compiled.inputs)
-        self.outputs = tuple(_entry(port) for port in self._compiled.outputs)
 
     def run(self, arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Run the graph once.

@@ -37,7 +37,7 @@ class Quantiser:
     """Quantises a graph; the ranges of its values are measured on real inputs, once.
 
     Activations are uint8 and weights int8 with 7 bits, one scale an output channel: without VNNI, processors add two
-    products of 8 bits in 16, which 7 bits cannot overflow, so every processor computes the same.
+    products in 16 bits, which weights of 8 bits overflow and those of 7 cannot.
 
     Args:
         model: in float32; it is not changed.

@@ -13,6 +13,9 @@ from lipforge.export.int8.quantiser import Quantiser
 MOST_FLOATS = 0.5
 """Share of a graph's layers that may stay in float32; with more of them it would be 8 bits in name only."""
 
+SHOWN_EVERY = 10
+"""Layers; a large network's take seconds each."""
+
 Look = Callable[[onnx.ModelProto], Likeness]
 
 
@@ -50,7 +53,7 @@ def choose_layers(quantiser: Quantiser, look: Look, goal_db: float, say: Callabl
     if best.likeness.psnr_db >= goal_db:
         return best
     say(f"all in 8 bits gives {best.likeness.psnr_db:.1f} dB, {goal_db:g} are wanted: measuring each layer alone")
-    order = rank_layers(quantiser, look)
+    order = rank_layers(quantiser, look, say)
     for count in range(1, int(MOST_FLOATS * len(order)) + 1):
         choice = _choose(quantiser, look, order[:count])
         say(f"with {count} of {len(order)} layers in float32, now {order[count - 1]}: {choice.likeness.psnr_db:.1f} dB")
@@ -60,9 +63,13 @@ def choose_layers(quantiser: Quantiser, look: Look, goal_db: float, say: Callabl
     return best
 
 
-def rank_layers(quantiser: Quantiser, look: Look) -> tuple[str, ...]:
+def rank_layers(quantiser: Quantiser, look: Look, say: Callable[[str], None]) -> tuple[str, ...]:
     """Return all layers, the one that does the most harm alone first."""
-    harm = {layer: look(quantiser.only([layer])).psnr_db for layer in quantiser.layers}
+    harm: dict[str, float] = {}
+    for layer in quantiser.layers:
+        harm[layer] = look(quantiser.only([layer])).psnr_db
+        if len(harm) % SHOWN_EVERY == 0:
+            say(f"measured {len(harm)} of {len(quantiser.layers)} layers")
     return tuple(sorted(harm, key=lambda layer: harm[layer]))
 
 

@@ -30,9 +30,10 @@ RIVALS = {
 
 
 def package_findings() -> list[Finding]:
-    """Look at every package of the base installation, and at the providers of onnxruntime."""
+    """Look at every package of the base installation, at the providers of onnxruntime and at OpenVINO."""
     minimum = minimum_versions(requires("lipforge") or [])
-    return [*(_package(name, module, minimum.get(name)) for name, module in MODULES.items()), _providers()]
+    installed = [_package(name, module, minimum.get(name)) for name, module in MODULES.items()]
+    return [*installed, _providers(), _openvino()]
 
 
 def minimum_versions(requirements: list[str]) -> dict[str, str]:
@@ -92,3 +93,11 @@ def _providers() -> Finding:
         fix = "pip install --force-reinstall onnxruntime"
         return Finding(SECTION, name, "problem", ", ".join(providers) or "none", fix, required=True)
     return Finding(SECTION, name, "ok", ", ".join(name.removesuffix("ExecutionProvider") for name in providers))
+
+
+def _openvino() -> Finding:
+    found = installed_version("openvino")
+    if found is None:
+        fix = "For --backend openvino: pip install 'lipforge[openvino]'"
+        return Finding(SECTION, "openvino", "optional", "not installed", fix)
+    return Finding(SECTION, "openvino", "ok", found)

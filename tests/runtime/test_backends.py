@@ -112,22 +112,29 @@ def test_a_provider_that_is_not_installed_is_an_error(bundle_folder: Path) -> No
         Bundle.load(bundle_folder, "onnxruntime-cann").engine("warp")
 
 
+@pytest.mark.parametrize(
+    ("backend", "wanted"),
+    [
+        ("onnxruntime-cuda", ["CUDAExecutionProvider"]),
+        ("onnxruntime-tensorrt", ["TensorrtExecutionProvider", "CUDAExecutionProvider"]),
+    ],
+)
 def test_a_provider_that_quietly_became_the_cpu_is_an_error(
-    bundle_folder: Path, monkeypatch: pytest.MonkeyPatch
+    backend: str, wanted: list[str], bundle_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What onnxruntime does with a provider whose libraries are missing, without such a build at hand."""
     session = onnxruntime.InferenceSession
 
     class Fallen(session):  # type: ignore[misc, valid-type]
         def __init__(self, path: str, options: Any, providers: list[str]) -> None:
-            assert providers == ["CUDAExecutionProvider"]
+            assert providers == wanted
             super().__init__(path, options, providers=["CPUExecutionProvider"])
 
-    available = [*onnxruntime.get_available_providers(), "CUDAExecutionProvider"]
+    available = [*onnxruntime.get_available_providers(), *wanted]
     monkeypatch.setattr(onnxruntime, "InferenceSession", Fallen)
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: available)
-    with pytest.raises(BackendError, match="runs it on CPUExecutionProvider instead of CUDAExecutionProvider"):
-        Bundle.load(bundle_folder, "onnxruntime-cuda").engine("warp")
+    with pytest.raises(BackendError, match=f"runs it on CPUExecutionProvider instead of {wanted[0]}"):
+        Bundle.load(bundle_folder, backend).engine("warp")
 
 
 def test_a_closed_engine_does_not_run(bundle_folder: Path) -> None:

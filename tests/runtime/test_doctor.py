@@ -71,6 +71,14 @@ def test_a_speech_program_says_its_version(monkeypatch: pytest.MonkeyPatch, tmp_
     assert (found.status, found.detail) == ("ok", f"version: flite-9.1, {program}")
 
 
+def test_openvino_is_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "installed_version", lambda name: None if name == "openvino" else "9")
+    row = row_of("openvino", packages.package_findings())
+    assert (row.status, row.fix) == ("optional", "For --backend openvino: pip install 'lipforge[openvino]'")
+    monkeypatch.setattr(packages, "installed_version", lambda name: "2026.4" if name == "openvino" else "9")
+    assert row_of("openvino", packages.package_findings()).detail == "2026.4"
+
+
 # --- the whole command
 
 

@@ -126,7 +126,7 @@ def test_the_layer_that_does_the_most_harm_is_found_and_left_out(plan_of: PlanOf
         psnr = -20.0 * np.log10(max(error(model, quantiser), 1e-9))
         return Likeness(float(psnr), float(psnr))
 
-    assert rank_layers(quantiser, look)[0] == "/second/Conv"
+    assert rank_layers(quantiser, look, print)[0] == "/second/Conv"
     said: list[str] = []
     all_in_8_bits = look(quantiser.quantised()).psnr_db
     choice = choose_layers(quantiser, look, all_in_8_bits + 6.0, said.append)
