@@ -1,4 +1,4 @@
-"""Hundreds of random calls, many of them wrong: nothing but errors that say what is wrong, and a stream that goes on."""
+"""Hundreds of random calls, many of them wrong: only errors that say what is wrong, and a stream that goes on."""
 
 from __future__ import annotations
 
