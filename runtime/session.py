@@ -215,10 +215,11 @@ class Session:
         Before the first frame only; the stream stays as if it had not happened.
 
         Args:
-            pixels: of the form and size that will come, with any content; changed.
+            pixels: of the form that will come; best with a face in it, for the tracker; changed.
         """
         picture, face = Picture.of(pixels), _made_up_face(self._lip_points, Picture.of(pixels))
-        self._tracker.track(picture)
+        for _ in range(2):  # it is searched for, then followed
+            self._tracker.track(picture)
         self._generator.observe(face)
         self._generator.prepare(picture, face)
         self._generator.render(self._window, out=picture)

@@ -1,4 +1,4 @@
-"""A thousand random calls, many of them wrong: nothing but errors that say what is wrong, and a stream that goes on."""
+"""Hundreds of random calls, many of them wrong: only errors that say what is wrong, and a stream that goes on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lipforge.kernels.errors import InputError
 from lipforge.runtime.live import Avatar, LiveFrame, LiveStream
 
 Open = Callable[..., LiveStream]
-CALLS = 1000
+CALLS = 600
 
 
 def random_audio(random: np.random.Generator) -> tuple[object, object]:
@@ -73,7 +73,7 @@ def test_random_calls(
     frames += list(stream)
     assert len(refused) > 50
     assert not any("\n" in message for message in refused)
-    assert len(frames) > 50
+    assert len(frames) > (10 if camera else 50)
     assert all(before.pts < after.pts for before, after in pairwise(frames))
     assert all(before.epoch <= after.epoch for before, after in pairwise(frames))
     position = frames[0].audio_start
