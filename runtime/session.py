@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
+from math import ceil, isfinite
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
@@ -196,9 +196,7 @@ class Session:
             raise InputError(f"{len(self._waiting)} frames wait for audio. Push audio and iterate the session first.")
         picture = Picture.of(image)
         picture.require_writable()
-        time = self._next_pts() if pts is None else Fraction(pts).limit_denominator(1_000_000)
-        if time < 0 or (self._last_pts is not None and time <= self._last_pts):
-            raise InputError(f"pts is {float(time):.6f} s after {float(self._last_pts or 0):.6f} s; it must increase.")
+        time = self._next_pts() if pts is None else checked_pts(pts, self._last_pts)
         self._last_pts = time
         self._waiting.append(_Waiting(picture, time, source))
 
@@ -217,10 +215,11 @@ class Session:
         Before the first frame only; the stream stays as if it had not happened.
 
         Args:
-            pixels: of the form and size that will come, with any content; changed.
+            pixels: of the form that will come; best with a face in it, for the tracker; changed.
         """
         picture, face = Picture.of(pixels), _made_up_face(self._lip_points, Picture.of(pixels))
-        self._tracker.track(picture)
+        for _ in range(2):  # it is searched for, then followed
+            self._tracker.track(picture)
         self._generator.observe(face)
         self._generator.prepare(picture, face)
         self._generator.render(self._window, out=picture)
@@ -330,6 +329,22 @@ class Session:
     def _check_open(self) -> None:
         if self._closed:
             raise InputError("the session is closed. Start a new one.")
+
+
+def checked_pts(pts: Fraction | float, last: Fraction | None) -> Fraction:
+    """Return a frame's time in seconds as a fraction.
+
+    Args:
+        pts: what was given.
+        last: time of the frame before; None for the first.
+
+    Raises:
+        InputError: it is not a number, is below 0, or does not increase.
+    """
+    time = Fraction(pts).limit_denominator(1_000_000) if isfinite(pts) else Fraction(-1)
+    if time < 0 or (last is not None and time <= last):
+        raise InputError(f"pts is {float(pts):.6f} s after {float(last or 0):.6f} s; it must increase.")
+    return time
 
 
 def _checked_fps(fps: Fraction | float) -> Fraction:

@@ -14,6 +14,7 @@ from lipforge.runtime.live.live_options import LiveOptions
 from lipforge.runtime.live.playback import Playback, PlaybackLedger
 from lipforge.runtime.picture import Pixels
 from lipforge.runtime.sample_queue import Samples
+from lipforge.runtime.session import checked_pts
 
 DEFAULT_RATE_HZ = 48_000
 
@@ -205,9 +206,7 @@ class Inbox:
     def _pts(self, pts: Fraction | float | None) -> Fraction:
         last = self._last_pts
         if pts is not None:
-            time = Fraction(pts).limit_denominator(1_000_000)
-            if time < 0 or (last is not None and time <= last):
-                raise InputError(f"pts is {float(time):.6f} s after {float(last or 0):.6f} s; it must increase.")
+            time = checked_pts(pts, last)
         else:
             time = self.audio_seconds
             if last is not None:

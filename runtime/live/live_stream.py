@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from fractions import Fraction
+from importlib.resources import files
 from math import ceil
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from lipforge.runtime.bundle import Bundle
 
 LONGEST_LEAP_S = 10.0
-WARM_UP_SIZE = (720, 1280)
 _SESSION_QUEUE_MS = 1e9  # the stream bounds its queues itself
 
 
@@ -88,7 +89,7 @@ class LiveStream:
         self.lookahead, self.period = self._session.lookahead, self._session.period
         self._player: AvatarPlayer | None = None
         if avatar is None:
-            self._session.warm_up(np.zeros((*WARM_UP_SIZE, 3), np.uint8))
+            self._session.warm_up(_sample_face())
         else:
             self._session.warm_up(avatar.play().next().frame.planes)
             self._session.introduce(face for face in avatar.faces if face is not None)
@@ -395,6 +396,12 @@ class LiveStream:
             self._times.add(frame.stats)
         values = (frame.image, frame.pts, audio, start, frame.stats, frame.source)
         return LiveFrame(*values, rate, epoch, playback, finished)
+
+
+def _sample_face() -> NDArray[np.uint8]:
+    """A face for the tracker to warm up on: without one it would not come to its landmarks."""
+    data = (files("lipforge.runtime") / "assets" / "sample_face.jpg").read_bytes()
+    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
 def _session_options(options: LiveOptions) -> SessionOptions:
