@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,9 @@ from lipforge.runtime.serve.agent_frame import PictureOptions, packed
 from lipforge.runtime.serve.live_session import LiveSession
 from lipforge.runtime.serve.messages import field, one_of, text_up_to, whole
 from lipforge.runtime.serve.studio import Studio
+from lipforge.runtime.serve.webm_stream import WebmStream
+
+Pack = Callable[[LiveFrame, bool], bytes]
 
 PROGRESS_S = 0.25
 """How often the agent is told how far its speech is."""
@@ -60,11 +64,12 @@ class Agent:
     Args:
         session: its stream.
         voice: format of its speech.
-        pictures: how frames are sent; None sends none (somebody looks at them over WebRTC).
+        pack: makes a message of a frame, with or without its picture, in a thread; an empty one is not sent. None sends
+            none (somebody looks at them over WebRTC).
     """
 
-    def __init__(self, session: LiveSession, voice: VoiceFormat, pictures: PictureOptions | None) -> None:
-        self.session, self.voice, self._pictures = session, voice, pictures
+    def __init__(self, session: LiveSession, voice: VoiceFormat, pack: Pack | None) -> None:
+        self.session, self.voice, self._pack = session, voice, pack
         self._items: deque[dict[str, Any] | _Held] = deque()
         self._pictured: deque[_Held] = deque()
         self._news = asyncio.Event()
@@ -125,14 +130,15 @@ class Agent:
             return item
         if self._pictured and self._pictured[0] is item:
             self._pictured.popleft()
-        loop, options = asyncio.get_running_loop(), self._pictures if item.pictured else None
-        message = await loop.run_in_executor(self.session.executor, packed, item.frame, options)
+        assert self._pack is not None
+        loop = asyncio.get_running_loop()
+        message = await loop.run_in_executor(self.session.executor, self._pack, item.frame, item.pictured)
         self.session.stream.reuse(item.frame)
         self.session.left(float(item.frame.pts))
         return message
 
     def _take(self, frame: LiveFrame) -> None:
-        if self._pictures is not None:
+        if self._pack is not None:
             self._hold(_Held(frame))
         for playback in frame.finished:
             self._items.append({"type": "played_until", **_position(playback), "finished": True})
@@ -169,20 +175,28 @@ async def open_agent(studio: Studio, message: dict[str, Any]) -> Agent:
 
     Args:
         studio: makes it.
-        message: ``sample_rate``; and, each optional, ``channels``, ``avatar``, ``output`` (``frames`` or ``webrtc``),
-            ``width`` and ``quality`` of the pictures.
+        message: ``sample_rate``; and, each optional, ``channels``, ``avatar``, ``output`` (``frames``, ``webm`` or
+            ``webrtc``), ``width`` and ``quality`` of the pictures.
 
     Raises:
         InputError: a value is not allowed, or there is no such avatar.
     """
     voice = VoiceFormat.of(message)
-    output = field(message, "output", one_of("frames", "webrtc"), "frames and webrtc")
+    output = field(message, "output", one_of("frames", "webm", "webrtc"), "frames, webm and webrtc")
     width = field(message, "width", whole(16, 4096, default=4096), "whole numbers from 16 to 4096")
     quality = field(message, "quality", whole(1, 100, default=85), "whole numbers from 1 to 100")
     avatar_id = None if message.get("avatar") is None else field(message, "avatar", text_up_to(80), "an avatar's id")
     options = LiveOptions(sample_rate_hz=voice.rate_hz, channels=1, audio_queue_ms=1000 * studio.limits.audio_ahead_s)
     session = await studio.open("agent", studio.avatar(avatar_id), options, microphone=False)
-    return Agent(session, voice, PictureOptions(width, quality) if output == "frames" else None)
+    return Agent(session, voice, _packer(output, PictureOptions(width, quality), session))
+
+
+def _packer(output: str, pictures: PictureOptions, session: LiveSession) -> Pack | None:
+    if output == "webrtc":
+        return None
+    if output == "webm":
+        return WebmStream(1 / session.stream.period).add
+    return lambda frame, pictured: packed(frame, pictures if pictured else None)
 
 
 def _position(playback: Playback) -> dict[str, Any]:

@@ -110,7 +110,8 @@ class VoiceSocket:
     async def _send_all(self, agent: Agent) -> None:
         while (item := await agent.next()) is not None:
             if isinstance(item, bytes):
-                await self._socket.send_bytes(item)
+                if item:
+                    await self._socket.send_bytes(item)
             else:
                 await self._send(item)
         await self._socket.close()

@@ -194,6 +194,7 @@ class Agent:
         self.socket = socket
         self.events: list[dict[str, Any]] = []
         self.frames: list[dict[str, Any]] = []
+        self.webm = b""
         self._task = asyncio.get_running_loop().create_task(self._read())
 
     async def say(self, message: object) -> None:
@@ -219,6 +220,8 @@ class Agent:
         async for message in self.socket:
             if message.type.name == "TEXT":
                 self.events.append(json.loads(message.data))
+            elif self.webm or not message.data.startswith(b"LFF1"):
+                self.webm += message.data
             else:
                 self.frames.append(unpacked(message.data))
 

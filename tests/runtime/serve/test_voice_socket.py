@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import random
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import av
 import numpy as np
 import pytest
 
@@ -54,6 +56,31 @@ def test_speech_comes_back_with_frames_whose_lips_follow_it(serving: Any, hire: 
             assert metrics.first_frame_ms.quantiles()[0] > 0
 
     run_async(body())
+
+
+def test_a_player_can_play_what_comes_as_webm(serving: Any, hire: Any, run_async: Any) -> None:
+    async def body() -> bytes:
+        async with serving() as running, hire(running, sample_rate=RATE_HZ, output="webm") as agent:
+            await agent.say(speech(2.0))
+            await agent.say({"type": "flush"})
+            await agent.until(lambda: any(event["finished"] for event in agent.of("played_until")))
+            size = len(agent.webm)
+            await agent.until(lambda: len(agent.webm) > size)
+            return agent.webm
+
+    with av.open(io.BytesIO(run_async(body()))) as container:
+        assert {stream.codec_context.name for stream in container.streams} == {"vp8", "opus"}
+        frames = list(container.decode())
+    pictures = [frame for frame in frames if isinstance(frame, av.VideoFrame)]
+    sounds = [frame for frame in frames if isinstance(frame, av.AudioFrame)]
+    assert {(picture.width, picture.height) for picture in pictures} == {(160, 120)}
+    times = [picture.time for picture in pictures]
+    assert times == sorted(set(times))
+    heard = np.concatenate([sound.to_ndarray()[0] for sound in sounds])
+    assert len(heard) > 40_000
+    assert np.abs(heard).max() > 0.2
+    assert len(pictures) >= 3  # of some 50, however busy this machine is
+    assert abs(times[0] - sounds[0].time) < 0.3
 
 
 def test_an_interrupt_stops_speech_at_once_and_tells_how_far_it_was(serving: Any, hire: Any, run_async: Any) -> None:
