@@ -227,16 +227,14 @@ def _sheet_row(still: Still, frames: list[I420Frame]) -> NDArray[np.uint8]:
     return np.asarray(np.hstack(cells), np.uint8)
 
 
-def sync_clips(clips: list[Path], bundle: Bundle, out: Path) -> None:
-    """Sync each clip to its own sound, and to the next clip's for a look at lips that shine through."""
-    for name in ("own", "swapped"):
-        (out / name).mkdir(parents=True, exist_ok=True)
-    jobs = [("own", clip, clip) for clip in clips]
-    others = [*clips[1:], *clips[:1]]
-    jobs += [("swapped", clip, other) for clip, other in zip(clips, others, strict=True) if clip != other]
+def sync_clips(clips: list[Path], bundle: Bundle, out: Path, swaps: int) -> None:
+    """Sync each clip to its own sound (``own``) and to those of the next ones (``swapped-1``, ...)."""
+    jobs = [("own" if k == 0 else f"swapped-{k}", k) for k in range(swaps + 1)]
     with progress_shown("syncing") as show:
-        for done, (name, clip, voice) in enumerate(jobs, 1):
-            sync(SyncJob(clip, voice, out / name / f"{clip.stem}.mp4", overwrite=True), bundle)
+        for done, (folder, ahead) in enumerate(jobs, 1):
+            (out / folder).mkdir(parents=True, exist_ok=True)
+            for clip, voice in zip(clips, [*clips[ahead:], *clips[:ahead]], strict=True):
+                sync(SyncJob(clip, voice, out / folder / f"{clip.stem}.mp4", overwrite=True), bundle)
             show(done, len(jobs))
 
 
@@ -288,11 +286,11 @@ def still_bars(stills: list[StillResults]) -> Iterator[Bar]:
     yield Bar("mouth sharpness, own lips, worst", min(of(*both, key="sharpness")), 0.9, True)
 
 
-def voice_bars(own: Report, swapped: Report | None) -> Iterator[Bar]:
+def voice_bars(own: Report, swapped: list[Report]) -> Iterator[Bar]:
     """Yield the bars of clips synced to their own voices and to others'."""
     grid = [found for found in own.judgements if found.observation.path.stem.startswith("grid")]
-    through = {found.observation.path.stem: found for found in swapped.judgements} if swapped else {}
-    gains = [_gain(found, through.get(found.observation.path.stem)) for found in own.judgements]
+    others = [found for report in swapped for found in report.judgements]
+    gains = [_gain(found, others) for found in own.judgements]
     for name, limit, values in (
         ("own voice, speech frames, GRID clips", 0.52, [found.values.get("own_corr", np.nan) for found in grid]),
         ("own minus swapped voice, rendered", 0.35, gains),
@@ -330,12 +328,13 @@ def _interval(mean: Estimate) -> str:
     return f"{mean.low:.2f} to {mean.high:.2f}" if np.isfinite(mean.low) else ""
 
 
-def _gain(own: Judgement, swapped: Judgement | None) -> float:
-    """Return by how much lips driven by their own voice agree better with the source's than driven by another."""
-    mine, others = spoken_lips(own), swapped and spoken_lips(swapped)
-    if mine is None or not others or "own_corr" not in own.values:
+def _gain(own: Judgement, swapped: list[Judgement]) -> float:
+    """Return by how much lips driven by their own voice agree better with the source's than driven by others."""
+    stem, mine = own.observation.path.stem, spoken_lips(own)
+    found = [lips for other in swapped if other.observation.path.stem == stem and (lips := spoken_lips(other))]
+    if mine is None or not found or "own_corr" not in own.values:
         return float("nan")
-    return float(own.values["own_corr"]) - swapped_correlation(mine, [others])
+    return float(own.values["own_corr"]) - swapped_correlation(mine, found)
 
 
 def has_sound(clip: Path) -> bool:
@@ -358,9 +357,12 @@ def judged(title: str, job: Job) -> Report:
 @click.option("--model", default=DEFAULT_BUNDLE, show_default=True, help="Bundle of generator warp.")
 @click.option("--expert", help="Bundle with a sync expert.")
 @click.option("--mute", multiple=True, metavar="NAME", help="Clip whose sound says nothing of its lips; repeatable.")
+@click.option("--swaps", default=2, show_default=True, type=click.IntRange(0), help="Other voices for each clip.")
 @click.option("--stills-only", is_flag=True, help="Leave the voices out.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for videos, sheets and reports.")
-def main(folder: Path, model: str, expert: str | None, mute: tuple[str, ...], stills_only: bool, out: Path) -> None:
+def main(
+    folder: Path, model: str, expert: str | None, mute: tuple[str, ...], swaps: int, stills_only: bool, out: Path
+) -> None:
     """Measure every bar on the clips in FOLDER."""
     clips = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
     out.mkdir(parents=True, exist_ok=True)
@@ -374,20 +376,19 @@ def main(folder: Path, model: str, expert: str | None, mute: tuple[str, ...], st
     for result in stills:
         if result.rows:
             cv2.imwrite(str(out / f"{Path(result.clip).stem}.png"), np.vstack(result.rows))
-    own = swapped = real = None
+    own = real = None
+    others: list[Report] = []
     if not stills_only:
         voiced = [clip for clip in clips if clip.stem not in mute and has_sound(clip)]
-        sync_clips(voiced, bundle, out)
+        swaps = min(swaps, len(voiced) - 1)
+        sync_clips(voiced, bundle, out, swaps)
         own = judged("own voices", Job((out / "own",), None, folder, expert))
-        if len(voiced) > 1:
-            swapped = judged("others' voices", Job((out / "swapped",), None, folder, expert))
+        others = [judged("other voices", Job((out / f"swapped-{k}",), None, folder)) for k in range(1, swaps + 1)]
         if expert is not None:
             real = judged("the clips themselves", Job(tuple(voiced), expert=expert))
         write_json(own, out / "own.json")
         write_html(own, out / "own.html")
-        if swapped is not None:
-            write_json(swapped, out / "swapped.json")
-    found = [*still_bars(stills), *(voice_bars(own, swapped) if own else ())]
+    found = [*still_bars(stills), *(voice_bars(own, others) if own else ())]
     found += expert_bars(real) if real else ()
     for bar in found:
         click.echo(str(bar))
