@@ -308,8 +308,9 @@ def _tell(figures: list[Figures]) -> None:
     for name, group in (("grid_*", [f for f in figures if f.clip.startswith("grid_")]), ("all", figures)):
         if group:
             print(f"{name:28s} {len(group):6d} " + " ".join(f"{_mean(group, c)[0]:8.2f}" for c in columns))
-            own, apart = _mean(group, "own"), _interval([f.own - f.swapped for f in group])
-            print(f"  own {_shown(own)}, own minus swapped {_shown(apart)}")
+            print(f"  own {_shown(_mean(group, 'own'))}")
+            if not any(np.isnan(one.swapped) for one in group):
+                print(f"  own minus swapped {_shown(_interval([one.own - one.swapped for one in group]))}")
 
 
 def _mean(group: list[Figures], name: str) -> tuple[float, float, float]:

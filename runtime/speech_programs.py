@@ -6,6 +6,8 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+from lipforge.kernels.errors import BackendError
+
 _TIMEOUT_S = 20.0
 
 
@@ -28,6 +30,18 @@ class SpeechProgram:
     def find(self) -> str | None:
         """Return its path, or None."""
         return shutil.which(self.name)
+
+    def require(self) -> str:
+        """Return its path.
+
+        Raises:
+            BackendError: it is not installed; the message says how to.
+        """
+        path = self.find()
+        if path is None:
+            told = f"the voices of {self.name} were asked for and the program is not there."
+            raise BackendError(f"{told} {self.how_to_install}")
+        return path
 
     def version_line(self, path: str) -> str:
         """Return what it says about its version, one line.

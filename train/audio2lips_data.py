@@ -152,7 +152,7 @@ def _lips_at(lips: npt.NDArray[np.float32], frames: npt.NDArray[np.float64]) -> 
     place = np.clip(frames, 0, len(lips) - 1)
     before = np.minimum(place.astype(np.int64), len(lips) - 2)
     share = (place - before).astype(np.float32)[:, None, None]
-    return lips[before] * (1 - share) + lips[before + 1] * share
+    return np.asarray(lips[before] * (1 - share) + lips[before + 1] * share, np.float32)
 
 
 def as_float(audio: npt.NDArray[np.int16]) -> npt.NDArray[np.float32]:

@@ -60,7 +60,7 @@ def _filter(
     return np.fft.irfft(np.fft.rfft(audio, length) * response, length)[: len(audio)]
 
 
-def _distort(sound: npt.NDArray[np.floating], random: np.random.Generator) -> npt.NDArray[np.floating]:
+def _distort(sound: npt.NDArray[np.float64], random: np.random.Generator) -> npt.NDArray[np.float64]:
     """Overdrive a microphone, or round the samples to the eight bits of a telephone (G.711, mu-law)."""
     peak = max(1e-6, float(np.abs(sound).max()))
     if random.random() < 0.5:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 import subprocess
 import tempfile
-import wave
 from pathlib import Path
-
-import numpy as np
 
 from lipforge.kernels.errors import BackendError
 from lipforge.preprocess.synth.arpabet import ARPABET
-from lipforge.preprocess.synth.speech import SPEECH_RATE_HZ, USUAL_WPM, Speech, VoiceChoice, resample
+from lipforge.preprocess.synth.speech import SPEECH_RATE_HZ, USUAL_WPM, Speech, VoiceChoice, read_spoken
 from lipforge.runtime import speech_programs
 
 FESTIVAL = speech_programs.FESTIVAL.name
@@ -48,11 +45,7 @@ class Festival:
     """
 
     def __init__(self) -> None:
-        program = speech_programs.FESTIVAL.find()
-        if program is None:
-            advice = speech_programs.FESTIVAL.how_to_install
-            raise BackendError(f"the voices of {FESTIVAL} were asked for and the program is not there. {advice}")
-        self._program = program
+        self._program = speech_programs.FESTIVAL.require()
 
     def speak(self, text: str, choice: VoiceChoice) -> Speech:
         """Speak one text (``Engine``).
@@ -77,11 +70,8 @@ class Festival:
                 raise BackendError(
                     f"{FESTIVAL}'s voice {choice.voice} failed: {said[-1] if said else 'it said nothing'}"
                 )
-            with wave.open(str(sound)) as file:
-                rate_hz = file.getframerate()
-                values = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+            samples = read_spoken(sound)
             listing = segments.read_text(encoding="latin-1")
-        samples = resample((values / 32768).astype(np.float32), rate_hz, SPEECH_RATE_HZ)
         return Speech(samples, phonemes_of(listing, len(samples) / SPEECH_RATE_HZ))
 
 

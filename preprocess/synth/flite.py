@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-import wave
 from pathlib import Path
-
-import numpy as np
 
 from lipforge.kernels.errors import BackendError
 from lipforge.preprocess.synth.arpabet import ARPABET
-from lipforge.preprocess.synth.speech import SPEECH_RATE_HZ, USUAL_PITCH, USUAL_WPM, Speech, VoiceChoice, resample
+from lipforge.preprocess.synth.speech import SPEECH_RATE_HZ, USUAL_PITCH, USUAL_WPM, Speech, VoiceChoice, read_spoken
 from lipforge.runtime import speech_programs
 
 FLITE = speech_programs.FLITE.name
@@ -30,11 +27,7 @@ class Flite:
     """
 
     def __init__(self) -> None:
-        program = speech_programs.FLITE.find()
-        if program is None:
-            advice = speech_programs.FLITE.how_to_install
-            raise BackendError(f"the voices of {FLITE} were asked for and the program is not there. {advice}")
-        self._program = program
+        self._program = speech_programs.FLITE.require()
 
     def speak(self, text: str, choice: VoiceChoice) -> Speech:
         """Speak one text (``Engine``).
@@ -56,10 +49,7 @@ class Flite:
             if done.returncode != 0 or not path.exists():
                 said = done.stderr.strip().splitlines()
                 raise BackendError(f"{FLITE} failed: {said[-1] if said else f'exit code {done.returncode}'}")
-            with wave.open(str(path)) as file:
-                rate_hz = file.getframerate()
-                sound = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-        samples = resample((sound / 32768).astype(np.float32), rate_hz, SPEECH_RATE_HZ)
+            samples = read_spoken(path)
         return Speech(samples, phonemes_of(done.stdout, len(samples) / SPEECH_RATE_HZ))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import wave
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -61,6 +63,14 @@ class Engine(Protocol):
         """
 
 
+def read_spoken(path: Path) -> npt.NDArray[np.float32]:
+    """Read a mono file of 16-bit samples that a program wrote; float32 (n,) in [-1, 1] at 16 kHz."""
+    with wave.open(str(path)) as file:
+        rate_hz = file.getframerate()
+        values = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    return resample((values / 32768).astype(np.float32), rate_hz, SPEECH_RATE_HZ)
+
+
 def resized(speech: Speech, size: float) -> Speech:
     """Return the speech of a head about ``size`` times as large: played slower, so lower in pitch and formants."""
     if size == 1.0:
@@ -71,14 +81,14 @@ def resized(speech: Speech, size: float) -> Speech:
     return Speech(samples, tuple((ipa, start * size, end * size) for ipa, start, end in speech.phonemes))
 
 
-def resample(wave: npt.NDArray[np.float32], rate_hz: int, wanted_hz: int) -> npt.NDArray[np.float32]:
+def resample(sound: npt.NDArray[np.float32], rate_hz: int, wanted_hz: int) -> npt.NDArray[np.float32]:
     """Band-limited resampling by a windowed sinc of 32 taps a side; float32 (n,) in, float32 (m,) out."""
-    if rate_hz == wanted_hz or not len(wave):
-        return wave
-    count = len(wave) * wanted_hz // rate_hz
+    if rate_hz == wanted_hz or not len(sound):
+        return sound
+    count = len(sound) * wanted_hz // rate_hz
     # Every ``phases``-th sample out lies equally between samples in: one kernel serves them all.
     phases, stride = (hertz // math.gcd(rate_hz, wanted_hz) for hertz in (wanted_hz, rate_hz))
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(wave, 2 * _TAPS + stride), 2 * _TAPS)
+    around = np.lib.stride_tricks.sliding_window_view(np.pad(sound, 2 * _TAPS + stride), 2 * _TAPS)
     out = np.empty(count, np.float32)
     for phase in range(min(phases, count)):
         first, between = divmod(phase * stride, phases)
