@@ -3,7 +3,7 @@
     python benchmarks/default_model_bars.py CLIPS --model BUNDLE --out OUT
 
 CLIPS is a folder of videos of talking people. Stills of all of them are driven with known mouths; those with sound are
-also synced to their own voice and to the voice of another clip. Takes about a minute for ten short clips.
+also synced to their own voice and to the voices of others.
 """
 
 from __future__ import annotations
@@ -61,8 +61,7 @@ SHAPES = {
 }
 SHUT = 0.04  # eye distances
 SAME_POSE_PX = 2.2  # crop px between rigid points of two frames of a pair
-SHEET_PX = 170
-CROP_PX, EYES_PX = CropSpec().size_px, 40  # of a crop: its side, and between the outer eye corners
+CROP_PX, EYES_PX, SHEET_PX = CropSpec().size_px, 40, 170  # sides of crop and sheet; between the outer eye corners
 
 
 @dataclass(frozen=True)
