@@ -91,7 +91,7 @@ def test_the_words_reach_the_export_of_checkpoints(
     request = requests[0]
     assert (request.target, request.opset, request.checkpoints) == ("ascend-om", 16, (Path("some"), Path("runs")))
     expected = AscendOptions(gears=(2, 3), atc=atc, float_inputs=True, fp16_budget=0.5)
-    assert request.ascend == expected
+    assert request.options.ascend == expected
 
 
 def test_another_table_of_operators_is_obeyed(run: Run, bundle: Path, tmp_path: Path, no_atc: None) -> None:
