@@ -153,6 +153,13 @@ class _Feeders:
 
     def _feed_audio(self) -> None:
         self._run.audio.run(self._push_audio, self._stop, self._say)
+        if self._run.camera is None or self._stop.is_set() or self._stream.ending:
+            return
+        # A camera's pictures must go on until they have carried all of it.
+        self._stream.flush()
+        spoken = float(self._stream.audio_seconds)
+        while self._stream.stats().audio_s < spoken and not self._stop.wait(0.02):
+            pass
 
     def _feed_video(self) -> None:
         if self._run.camera is not None:

@@ -113,6 +113,14 @@ def test_a_camera_that_hangs_leaves_its_last_picture(open_stream: Open, scene: C
     assert all(np.array_equal(frame.image[:4, :4], corner) for frame in late)
 
 
+def test_a_camera_goes_on_until_all_was_said(open_stream: Open, scene: Callable[..., np.ndarray]) -> None:
+    screen = Screen(paced=True)
+    stream = open_stream(late_audio_ms=5000.0, sample_rate_hz=RATE_HZ)
+    LiveRun(stream, Voice(0.8), [screen], Camera(scene, 500)).run(Event(), print)
+    sounding = sum(int(np.count_nonzero(frame.audio)) for frame in screen.frames)
+    assert sounding == pytest.approx(0.8 * RATE_HZ, rel=0.01)
+
+
 @pytest.mark.parametrize("sinks", [1, 2])
 def test_a_closed_window_ends_the_run(open_stream: Open, avatar: Avatar, sinks: int) -> None:
     screens = [Screen(closed_after=5), *[Screen() for _ in range(sinks - 1)]]
