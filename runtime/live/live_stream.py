@@ -9,24 +9,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from fractions import Fraction
-from importlib.resources import files
 from math import ceil
 from threading import Lock
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.errors import InputError
-from lipforge.runtime.faces import Face
 from lipforge.runtime.live.audio_format import AudioFormat
-from lipforge.runtime.live.avatar import Avatar, AvatarPlayer
+from lipforge.runtime.live.avatar import Avatar, AvatarPlayer, KnownFace
 from lipforge.runtime.live.inbox import Inbox
 from lipforge.runtime.live.live_frame import LiveFrame
 from lipforge.runtime.live.live_options import LiveOptions
 from lipforge.runtime.live.live_stats import ComputeTimes, LiveStats
 from lipforge.runtime.live.playback import Playback
+from lipforge.runtime.live.sample_face import sample_face
 from lipforge.runtime.media.frame_pool import PooledFrame
 from lipforge.runtime.output_frame import OutputFrame
 from lipforge.runtime.picture import Picture, Pixels
@@ -38,19 +36,6 @@ if TYPE_CHECKING:
 
 LONGEST_LEAP_S = 10.0
 _SESSION_QUEUE_MS = 1e9  # the stream bounds its queues itself
-
-
-class _KnownFace:
-    """A tracker that is told the face of the next frame."""
-
-    def __init__(self) -> None:
-        self.face: Face | None = None
-
-    def track(self, picture: Picture) -> Face | None:
-        return self.face
-
-    def reset(self) -> None:
-        self.face = None
 
 
 class LiveStream:
@@ -83,13 +68,13 @@ class LiveStream:
         tracker: Tracker | None = None,
     ) -> None:
         options = options or LiveOptions()
-        self._known_face = _KnownFace() if avatar is not None else None
+        self._known_face = KnownFace() if avatar is not None else None
         fps = options.fps if avatar is None else avatar.info.fps
         self._session = Session(bundle, fps, _session_options(options), self._known_face or tracker)
         self.lookahead, self.period = self._session.lookahead, self._session.period
         self._player: AvatarPlayer | None = None
         if avatar is None:
-            self._session.warm_up(_sample_face())
+            self._session.warm_up(sample_face())
         else:
             self._session.warm_up(avatar.play().next().frame.planes)
             self._session.introduce(face for face in avatar.faces if face is not None)
@@ -396,12 +381,6 @@ class LiveStream:
             self._times.add(frame.stats)
         values = (frame.image, frame.pts, audio, start, frame.stats, frame.source)
         return LiveFrame(*values, rate, epoch, playback, finished)
-
-
-def _sample_face() -> NDArray[np.uint8]:
-    """A face for the tracker to warm up on: without one it would not come to its landmarks."""
-    data = (files("lipforge.runtime") / "assets" / "sample_face.jpg").read_bytes()
-    return np.asarray(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
 
 def _session_options(options: LiveOptions) -> SessionOptions:

@@ -12,8 +12,6 @@ from lipforge.runtime.live import Avatar, LiveFrame, LiveOptions, LiveStream
 from lipforge.runtime.picture import Pixels
 
 RATE_HZ = 16_000
-ALL_AUDIO = {"gate": None, "fade_ms": 0.0}
-"""Options with which lips follow all audio at once, as in an offline session."""
 
 
 @pytest.fixture
@@ -37,3 +35,41 @@ def digest() -> Callable[[list[LiveFrame]], list[tuple[object, ...]]]:
         return [(f.pts, f.audio_start, pixels_of(f.image), f.audio.tobytes()) for f in frames]
 
     return of
+
+
+@pytest.fixture
+def tone() -> Callable[..., np.ndarray]:
+    """Return a function that gives so many seconds of a tone at a rate."""
+
+    def make(seconds: float, rate_hz: int = RATE_HZ) -> np.ndarray:
+        t = np.arange(round(seconds * rate_hz)) / rate_hz
+        return (0.4 * np.sin(2 * np.pi * 300 * t)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def run_clock() -> Callable[..., list[LiveFrame]]:
+    """Return a function that takes all frames that are due from one time to another of a made-up clock."""
+
+    def run(stream: LiveStream, until: float, start: float = 0.0, step: float = 0.04) -> list[LiveFrame]:
+        frames = []
+        for tick in np.arange(start, until, step):
+            while (frame := stream.next_frame(float(tick))) is not None:
+                frames.append(frame)
+        return frames
+
+    return run
+
+
+@pytest.fixture
+def check_gapless() -> Callable[[list[LiveFrame]], None]:
+    """Return a function that checks that the frames' audio follows each other without gap."""
+
+    def check(frames: list[LiveFrame]) -> None:
+        position = frames[0].audio_start
+        for frame in frames:
+            assert frame.audio_start == position
+            position += len(frame.audio)
+
+    return check
