@@ -154,6 +154,7 @@ showChoices();
 showRunning(false);
 if (watching) {
   $("hint").textContent = "Press Start to watch.";
+  document.querySelector("#delay + .unit").textContent = "ms, from the server on";
 } else {
   listDevices();
   guarded(listAvatars);
