@@ -32,6 +32,7 @@ KNOWN_PROGRAMS = {
     "source",
     "pytest",
     "npu-smi",
+    "openssl",
     "torchrun",
 }
 

@@ -240,6 +240,7 @@ def clip(number: int) -> dict[str, bytes]:
         "pairs": np.array([[0, 1], [0, 2], [1, 2]], np.int16),
         "flow": np.zeros((3, SIDE_PX, SIDE_PX, 2), np.float16),
         "visible": np.full((3, SIDE_PX, SIDE_PX), 255, np.uint8),
+        "parts": np.zeros((3, 2 * SIDE_PX, 2 * SIDE_PX), np.uint8),
     }
     packed = io.BytesIO()
     np.savez(packed, **pairs)

@@ -65,7 +65,7 @@ def test_a_bundle_in_8_bits_is_a_bundle(quantised: Path, drawn: Path, bundle: Pa
         for name, graph in loaded.manifest.graphs.items():
             assert graph.ops["QuantizeLinear"] > 5
             assert graph.opset == 17
-            assert "ConvTranspose" not in graph.ops
+            assert graph.ops.get("ConvTranspose", 0) <= 1  # an oblong one stays, see ``split_transposed``
             assert len(entry.graphs[name].float_layers) <= entry.graphs[name].layers / 2
         load_generator(loaded)
     before, after = Bundle.load(bundle).manifest, Bundle.load(quantised).manifest
@@ -85,8 +85,8 @@ def test_the_figure_in_the_manifest_is_what_the_graphs_show(quantised: Path, bun
     assert found.worst_db == pytest.approx(entry.worst_psnr_db, abs=0.01)
 
 
-def test_an_error_of_the_audio_network_shows_in_the_mouth(bundle: Path, data: Path) -> None:
-    loaded = Bundle.load(bundle)
+def test_an_error_of_the_audio_network_shows_in_the_mouth(data: Path) -> None:
+    loaded = Bundle.load()  # the one that ships: untrained lips do not move
     own = {name: loaded.engine(name).run for name in loaded.paths}
     _, judging, _ = open_samples(loaded.manifest, replace(OPTIONS, calibration=data), own)
 
