@@ -17,6 +17,9 @@ SCHEMA = 1
 HEADER = "dataset.json"
 HOW_TO_WRITE = "`lipforge preprocess synth DIR` writes one"
 
+END_BYTES = 2 * tarfile.BLOCKSIZE
+"""Zeros that end an archive (POSIX.1-2001, ustar)."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -134,6 +137,7 @@ def _check_header(path: Path, values: Any) -> None:
 def _read_shard(path: Path, extensions: Collection[str]) -> Iterator[Sample]:
     key, files = "", dict[str, bytes]()
     try:
+        _check_end(path)
         with tarfile.open(path, "r:") as archive:
             for member in archive:
                 if not member.isfile():
@@ -152,3 +156,11 @@ def _read_shard(path: Path, extensions: Collection[str]) -> Iterator[Sample]:
         ) from error
     if key:
         yield Sample(key, files)
+
+
+def _check_end(path: Path) -> None:
+    """Make sure that an archive ends as archives do: cut between two files, tarfile would take it for a whole one."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - END_BYTES))
+        if file.read().strip(b"\0"):
+            raise tarfile.ReadError("its end is missing")

@@ -148,12 +148,16 @@ def test_other_size_compares_lips_and_not_pixels(clips: Any, judged: Judge) -> N
     assert "180x144" in report["videos"][0]["absent"]["sharpness"]
 
 
-def test_without_sound_reference_or_expert_the_report_says_why(clips: Any, judged: Judge) -> None:
+def test_without_sound_reference_or_expert_the_report_says_why(
+    clips: Any, judged: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
     report = judged(clips("mute.mp4", sound=None), expert=False)
     absent = report["videos"][0]["absent"]
     assert absent["lse_d"] == absent["rest_motion"] == "the video has no sound"
     assert absent["sharpness"] == "no reference was given"
     assert set(values(report)) == {"face_share", "jitter"}
+    assert "lse_c" in values(judged(clips("heard.mp4"), expert=False)), "the expert that ships judges by default"
+    monkeypatch.setattr("lipforge.runtime.evaluate.run.shipped_bundles", lambda: ())
     absent = judged(clips("loud.mp4"), expert=False)["videos"][0]["absent"]
     assert "--expert" in absent["lse_c"]
 
