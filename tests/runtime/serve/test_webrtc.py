@@ -98,6 +98,7 @@ def test_places_are_counted_refused_and_given_back(
                 text = await answer.text()
             assert 'lipforge_sessions{kind="camera"} 1' in text
             assert "lipforge_streams_refused_total 1" in text
+            await first.until(lambda: first.frames)  # who leaves before that is noticed later, as one who vanished
             await first.close()
             await running.emptied()
             async with http.post(running.url("/offer"), json=offer) as answer:
