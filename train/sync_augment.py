@@ -44,5 +44,5 @@ def augmented_mel(
     if config.mel == NO_CHANGES.mel:
         return window
     generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-    changed = augment_mel(torch.from_numpy(window)[None, None], max_abs, config.mel, generator)
-    return np.asarray(changed[0, 0].numpy())
+    changed = augment_mel(torch.from_numpy(window)[None], max_abs, config.mel, generator)
+    return np.asarray(changed[0].numpy())

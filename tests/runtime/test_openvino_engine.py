@@ -23,9 +23,9 @@ ARRAYS = {
     "reference": ((96, 96, 3), np.uint8),
     "reference_lips": ((2, 96, 96), np.uint8),
     "target_lips": ((2, 96, 96), np.uint8),
-    "flow": ((2, 96, 96), np.float32),
-    "mask": ((1, 96, 96), np.float32),
-    "colour": ((3, 96, 96), np.float32),
+    "flow": ((2, 192, 192), np.float32),
+    "mask": ((1, 192, 192), np.float32),
+    "colour": ((3, 192, 192), np.float32),
 }
 
 
