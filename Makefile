@@ -5,8 +5,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAGES := kernels runtime preprocess train export
-# A file's tests stay in one process, so that they share what they set up.
-PARALLEL := --numprocesses auto --dist loadfile
+# A file's tests stay in one process, so that they share what they set up. Two rounds, so that no process grows too large.
+PARALLEL := --numprocesses auto --dist loadfile --max-worker-restart 0
+ROUND_1 := tests/runtime tests/train
+ROUND_2 := tests/export tests/kernels tests/preprocess $(wildcard tests/test_*.py) benchmarks
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # Keeps the folders of this checkout from being imported as top-level packages (`kernels` is a known package's name).
@@ -29,11 +31,13 @@ setup: $(VENV)/.dev  ## Install everything for development, torch included
 
 test: $(VENV)/.dev  ## Fetch the models and run the tests
 	$(BIN)/lipforge models fetch --all
-	$(BIN)/pytest $(PARALLEL)
+	$(BIN)/pytest $(PARALLEL) $(ROUND_1)
+	$(BIN)/pytest $(PARALLEL) $(ROUND_2)
 
 test-all: $(VENV)/.dev  ## Run the slow tests and those for accelerators too
 	$(BIN)/lipforge models fetch --all
-	$(BIN)/pytest $(PARALLEL) -m ""
+	$(BIN)/pytest $(PARALLEL) -m "" $(ROUND_1)
+	$(BIN)/pytest $(PARALLEL) -m "" $(ROUND_2)
 
 check: $(VENV)/.dev  ## Lint, formatting and types
 	$(BIN)/ruff check .
