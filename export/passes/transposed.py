@@ -16,16 +16,18 @@ Shapes = dict[str, tuple[int | str, ...]]
 
 @dataclass(frozen=True)
 class _Axis:
-    """How a transposed convolution works along both axes of space.
+    """How a transposed convolution works, the same along both axes of space but for the size of the picture.
 
     Attributes:
-        side: input pixels.
+        height: input rows.
+        width: input columns.
         kernel: width of the kernel.
         stride: output pixels an input pixel.
         begin: output pixels that are cut off before the first.
     """
 
-    side: int
+    height: int
+    width: int
     kernel: int
     stride: int
     begin: int
@@ -52,7 +54,7 @@ def split_transposed(graph: Graph, *, channels_last: bool) -> int:
             already hold their results, instead of by DepthToSpace.
 
     Returns:
-        How many were rewritten. What has dilations, groups, oblong pictures or another size stays.
+        How many were rewritten. What has dilations, groups or another size stays.
     """
     shapes = graph.shapes()
     return sum(_split(graph, node, shapes, channels_last) for node in graph.nodes_of("ConvTranspose"))
@@ -85,25 +87,25 @@ def _split(graph: Graph, node: onnx.NodeProto, shapes: Shapes, channels_last: bo
 
 
 def _axis(node: onnx.NodeProto, source: tuple[int | str, ...], target: tuple[int | str, ...]) -> _Axis | None:
-    """Return how a node works along both axes; None if they differ or the output is not the input times the stride."""
+    """Return how a node works; None if the axes differ or the output is not the input times the stride."""
     said = attributes(node)
     if said.get("group", 1) != 1 or "output_shape" in said or "auto_pad" in said or _ints(said, "dilations", 1) != {1}:
         return None
     kernels, strides, pads = (_ints(said, *pair) for pair in (("kernel_shape", 0), ("strides", 1), ("pads", 0)))
-    sides, enlarged = set(source[2:]), set(target[2:])
-    if any(len(values) != 1 for values in (kernels, strides, sides, enlarged)) or len(source) != 4:
+    sides, enlarged = source[2:], target[2:]
+    if any(len(values) != 1 for values in (kernels, strides)) or len(source) != 4 or len(target) != 4 or not pads:
         return None
-    side, size, stride = sides.pop(), enlarged.pop(), strides.pop()
+    height, width = sides
+    if not isinstance(height, int) or not isinstance(width, int):
+        return None
+    stride = strides.pop()
+    if sides == (1, 1) and enlarged[0] == enlarged[1] and isinstance(enlarged[0], int):  # nothing overlaps
+        stride = enlarged[0]
     # The last pads may differ: a size that is the stride's multiple says all about them.
-    begin = _first(said.get("pads"))
-    if not isinstance(side, int) or not isinstance(size, int) or not pads:
-        return None
-    if side == 1:  # nothing overlaps
-        stride = size
-    axis = _Axis(side, kernels.pop(), stride, begin)
+    axis = _Axis(height, width, kernels.pop(), stride, _first(said.get("pads")))
     # Padding cannot be negative: every phase has to reach its own input or both sides of it.
     whole = all((taps := axis.taps(phase)) and taps[0][0] <= 0 <= taps[-1][0] for phase in range(stride))
-    return axis if stride > 1 and size == side * stride and whole else None
+    return axis if stride > 1 and enlarged == (height * stride, width * stride) and whole else None
 
 
 def _ints(said: dict[str, object], name: str, default: int) -> set[int]:
@@ -148,9 +150,11 @@ def _spread(
         return [spread]
     kernel = graph.constant(node.input[1])
     assert kernel is not None  # _split has read it
-    channels, side, stride = kernel.shape[1], axis.side, axis.stride
-    rows = graph.add_constant(np.array([-1, side, side, stride, stride * channels], np.int64), f"{output}.rows")
-    picture = graph.add_constant(np.array([-1, side * stride, side * stride, channels], np.int64), f"{output}.picture")
+    channels, height, width, stride = kernel.shape[1], axis.height, axis.width, axis.stride
+    rows = graph.add_constant(np.array([-1, height, width, stride, stride * channels], np.int64), f"{output}.rows")
+    picture = graph.add_constant(
+        np.array([-1, height * stride, width * stride, channels], np.int64), f"{output}.picture"
+    )
     steps: list[tuple[str, list[str], dict[str, Any]]] = [
         ("Transpose", [], {"perm": [0, 2, 3, 1]}),
         ("Reshape", [rows], {}),

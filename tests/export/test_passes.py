@@ -214,6 +214,15 @@ def test_transposed_convolutions_split_exactly(
         np.testing.assert_allclose(produced, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
 
 
-def test_oblong_pictures_keep_their_transposed_convolutions(plan_of: PlanOf) -> None:
-    graph = Graph(to_onnx(plan_of(nn.ConvTranspose2d(3, 2, 3, 2, 1, 1), 3, 4, 6)))
-    assert split_transposed(graph, channels_last=False) == 0
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_oblong_pictures_split_exactly(plan_of: PlanOf, channels_last: bool, tmp_path: Path) -> None:
+    module = nn.ConvTranspose2d(3, 2, 3, 2, 1, 1)
+    plan = plan_of(module, 3, 4, 6)
+    graph = Graph(to_onnx(plan))
+    assert split_transposed(graph, channels_last=channels_last) == 1
+    save_graph(graph.finished(), plan, 17, tmp_path / "test.onnx")
+    x = np.random.default_rng(1).normal(size=(3, 3, 4, 6)).astype(np.float32)
+    with torch.no_grad():
+        expected = module(torch.from_numpy(x)).numpy()
+    produced = OnnxEngine(tmp_path / "test.onnx").run({"x": x})["y"]
+    np.testing.assert_allclose(produced, expected, rtol=0, atol=3e-6 * np.abs(expected).max())
