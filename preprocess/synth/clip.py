@@ -15,11 +15,11 @@ from lipforge.preprocess.face_samples import encode_npy, encode_wav, face_files,
 from lipforge.preprocess.synth.babble import babble
 from lipforge.preprocess.synth.effort import speaking_effort
 from lipforge.preprocess.synth.espeak import ESPEAK
-from lipforge.preprocess.synth.expression import UNIT_INDEX, random_units, toothy_smile
 from lipforge.preprocess.synth.face_boxes import render_faces
 from lipforge.preprocess.synth.head_data import F32, HeadData
 from lipforge.preprocess.synth.landmarks import average_lip_motion, average_unit_mm
 from lipforge.preprocess.synth.motion_truth import flow_between, mouth_parts
+from lipforge.preprocess.synth.mouths import choose_mouths, choose_pairs
 from lipforge.preprocess.synth.scene import (
     CANVAS_LEFT,
     CANVAS_TOP,
@@ -29,7 +29,6 @@ from lipforge.preprocess.synth.scene import (
     Studio,
     canvas_picture,
     crop_picture,
-    relaxed_units,
 )
 from lipforge.preprocess.synth.speech import Speech, VoiceChoice
 from lipforge.preprocess.synth.talking_video import render_video
@@ -140,12 +139,12 @@ class ClipMaker:
         return text, voice, Speech(samples, phonemes)
 
     def _pairs(self, scene: Scene, units: F32, rng: np.random.Generator) -> bytes:
-        mouths = self._choose_mouths(units, rng)
+        mouths = choose_mouths(self._options.mouths, units, rng)
         captures = [self.studio.capture(scene, mouth) for mouth in mouths]
         tracked = np.stack([self._track(capture) for capture in captures])
-        closed_truth = captures[0].lips
-        target = tracked[0] + np.stack([capture.lips - closed_truth for capture in captures])
-        chosen = _choose_pairs(len(mouths), self._options.pairs, rng)
+        lips = np.stack([capture.lips for capture in captures])
+        target = tracked[0] + lips - lips[0]
+        chosen = choose_pairs(lips, self._options.pairs, self.studio.lip_spec, rng)
         truth = [
             flow_between(captures[ref], captures[tgt], self.studio.head.faces, self.studio.crop) for ref, tgt in chosen
         ]
@@ -163,29 +162,8 @@ class ClipMaker:
         )
         return buffer.getvalue()
 
-    def _choose_mouths(self, units: F32, rng: np.random.Generator) -> list[F32]:
-        """The closed mouth first; then, often, bared teeth; then random mouths and moments of the speech."""
-        mouths = [relaxed_units()]
-        if rng.random() < 0.5:
-            mouths.append(toothy_smile(rng))
-        while len(mouths) < self._options.mouths:
-            speech = units[rng.integers(len(units))].copy()
-            if rng.random() < 0.4:
-                speech[UNIT_INDEX["mouthSmile"]] += rng.uniform(0, 0.6)
-            mouths.append(speech if rng.random() < 0.5 else random_units(rng))
-        return mouths
-
     def _track(self, capture: Capture) -> npt.NDArray[np.float64]:
         found = self._find_lips(canvas_picture(capture))
         if found is None:
             return np.full((self.studio.lip_spec.points, 2), np.nan)
         return np.asarray((found + 0.5) / OVERSAMPLING - 0.5 - [CANVAS_LEFT, CANVAS_TOP], np.float64)
-
-
-def _choose_pairs(count: int, wanted: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Ordered pairs of different mouths; a third of them start from or end in the closed mouth (index 0)."""
-    closed = [(0, k) for k in range(1, count)] + [(k, 0) for k in range(1, count)]
-    other = [(i, j) for i in range(1, count) for j in range(1, count) if i != j]
-    first = [closed[k] for k in rng.permutation(len(closed))[: -(-wanted // 3)]]
-    rest = [p for p in closed + other if p not in first]
-    return first + [rest[k] for k in rng.permutation(len(rest))[: wanted - len(first)]]
