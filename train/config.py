@@ -249,7 +249,12 @@ class WarpModelConfig:
 
 @dataclass(frozen=True)
 class WarpLossConfig:
-    """Weights of the terms of ``WarpLoss``, chosen by looking at real faces: less on ``colour`` leaves mouths grey."""
+    """Weights of the terms of ``WarpLoss``, chosen by looking at real faces: less on ``colour`` leaves mouths grey.
+
+    Attributes:
+        seam: how much more a pixel counts where a shut target's lips meet.
+        opening: of the area between the lips, that has to be the target's: none where it is shut.
+    """
 
     pixel: float = 1.0
     gradient: float = 1.0
@@ -259,6 +264,7 @@ class WarpLossConfig:
     parts: float = 0.5
     smoothness: float = 0.02
     seam: float = 1.0
+    opening: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch.nn import functional
 from lipforge.kernels.spec import CropSpec, LipSpec
 from lipforge.train.config import Audio2LipsLossConfig, WarpLossConfig
 from lipforge.train.models.compositor import composite
-from lipforge.train.models.warp import FLOW_UNIT_PX, PARTS, WarpNet, WarpOutputs, resize, resize_box
+from lipforge.train.models.warp import FLOW_UNIT_PX, PARTS, WarpNet, WarpOutputs, resize
+from lipforge.train.mouth_parts import between_lips, part_error, part_shares, seam_error
 
 SEEN_INSIDE = 0.2  # weight of a part of the mouth that the reference shows: nothing is painted there, but it teaches
 MASK_MARGIN = 1e-4  # keeps the logarithm of the mask finite
@@ -42,8 +43,8 @@ class WarpLoss(nn.Module):
         Args:
             network: whose outputs they are; it turns them into flow, mask and colour.
             outputs: what it said.
-            batch: ``reference``, ``target``, ``flow``, ``visible``, ``seam``, ``parts`` as ``WarpData.batch`` makes
-                them.
+            batch: ``reference``, ``target``, ``flow``, ``visible``, ``seam``, ``parts`` and ``reference_parts`` as
+                ``WarpData.batch`` makes them.
 
         Returns:
             Scalars by name; ``total`` is what to descend.
@@ -56,6 +57,8 @@ class WarpLoss(nn.Module):
         importance = self.importance * (1.0 + weights.seam * batch["seam"])
         hidden = 1.0 - visible
         across, down = differences(flow)
+        inside = between_lips(batch["reference_parts"], network.size_px)
+        shown = composite(inside, flow, mask, network.inside_share(outputs), self._border_px)
         terms = {
             "pixel": weights.pixel * ((out - target).abs() * importance).mean(),
             "gradient": weights.gradient * gradient_error(out, target, importance),
@@ -63,6 +66,7 @@ class WarpLoss(nn.Module):
             "mask": weights.mask * self._mask_error(mask, hidden),
             "colour": weights.colour * self._colour_error(network, outputs, batch),
             "parts": weights.parts * part_error(network, outputs, batch["parts"]),
+            "opening": weights.opening * seam_error(shown, batch).mean(),
             "smoothness": (weights.smoothness / FLOW_UNIT_PX) * (across.abs().mean() + down.abs().mean()),
         }
         return {"total": torch.stack(list(terms.values())).sum(), **terms}
@@ -88,27 +92,6 @@ class WarpLoss(nn.Module):
         # Spelt out: binary_cross_entropy refuses autocast, and the clamp keeps saturated outputs finite.
         safe = mask.clamp(MASK_MARGIN, 1.0 - MASK_MARGIN)
         return -((hidden * safe.log() + (1.0 - hidden) * (1.0 - safe).log()) * self.importance).mean()
-
-
-def part_shares(parts: Tensor, size_px: int) -> Tensor:
-    """Return how much of every crop pixel each part fills, float32 (B, P, S, S), from labels uint8 (B, kS, kS)."""
-    one_hot = functional.one_hot(parts.long(), PARTS).permute(0, 3, 1, 2).float()
-    return functional.avg_pool2d(one_hot, parts.shape[-1] // size_px)
-
-
-def part_error(network: WarpNet, outputs: WarpOutputs, parts: Tensor) -> Tensor:
-    """Return the mean cross entropy of the parts in the mouth's box, on the grid of the labels, uint8 (B, kS, kS).
-
-    Args:
-        network: whose outputs they are.
-        outputs: what it said.
-        parts: true ``MouthPart``.
-    """
-    factor = parts.shape[-1] // network.size_px
-    logits = resize_box(outputs.parts, network.box(1), factor)
-    left, top, right, bottom = network.box(factor)
-    still = factor * network.still_px
-    return functional.cross_entropy(logits, parts[:, still + top : still + bottom, left:right].long())
 
 
 class Audio2LipsLoss(nn.Module):

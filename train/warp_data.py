@@ -57,7 +57,7 @@ class WarpData:
             float32 tensors: ``reference``, ``target`` (B, 3, S, S) RGB in [0, 1]; ``seen``, the reference that the
             network gets; ``reference_lips``, ``target_lips`` (B, 2, S, S) in [0, 1]; ``flow`` (B, 2, S, S) crop px;
             ``visible`` (B, 1, S, S) in [0, 1]; ``seam`` (B, 1, S, S), where the lips of a shut target meet. And
-            ``parts`` uint8 (B, kS, kS), the target's ``MouthPart``.
+            ``parts`` and ``reference_parts`` uint8 (B, kS, kS), the ``MouthPart`` of target and reference.
         """
         contours = []
         for row in rows:
@@ -96,7 +96,7 @@ class WarpData:
         images = np.empty((2, *shape, 3), np.uint8)
         flow, visible = np.empty((*shape, 2), np.float16), np.empty(shape, np.uint8)
         planes = np.zeros((3, len(rows), 2, self._size, self._size), np.uint8)
-        parts = []
+        parts, reference_parts = [], []
         for slot, row in enumerate(rows):
             head, pair = self._pairs.index[row]
             source = self._pairs.heads[head]
@@ -104,6 +104,7 @@ class WarpData:
             images[0, slot], images[1, slot] = source.images[reference], source.images[target]
             flow[slot], visible[slot] = source.flow[pair], source.visible[pair]
             parts.append(source.parts[target])
+            reference_parts.append(source.parts[reference])
             draw_lips(source.tracked[reference], self._lips, self._size, out=planes[0, slot])
             draw_lips(contours[slot], self._lips, self._size, out=planes[1, slot])
             self._draw_seam(source.target[target], planes[2, slot])
@@ -118,6 +119,7 @@ class WarpData:
             "flow": torch.from_numpy(flow).permute(0, 3, 1, 2).float(),
             "visible": torch.from_numpy(visible)[:, None].float() / 255.0,
             "parts": torch.from_numpy(np.stack(parts)),
+            "reference_parts": torch.from_numpy(np.stack(reference_parts)),
         }
 
     def _draw_seam(self, points: Points, out: npt.NDArray[np.uint8]) -> None:

@@ -16,6 +16,7 @@ from lipforge.train.losses import WarpLoss, mouth_importance
 from lipforge.train.metrics import estimate_mean
 from lipforge.train.models.compositor import composite
 from lipforge.train.models.warp import WarpNet, WarpOutputs
+from lipforge.train.mouth_parts import between_lips, seam_error
 from lipforge.train.pairs import load_pairs
 from lipforge.train.shards import Dataset
 from lipforge.train.task import Batch, Loss, Networks, Task
@@ -33,7 +34,9 @@ class WarpTask(Task):
     """
 
     kind = "warp"
-    better = MappingProxyType({"psnr_db": "max", "closing_psnr_db": "max", "flow_error_px": "min"})
+    better = MappingProxyType(
+        {"psnr_db": "max", "closing_psnr_db": "max", "flow_error_px": "min", "left_open_px2": "min"}
+    )
     dataset: Dataset
 
     def __init__(self, dataset: Dataset, config: WarpConfig) -> None:
@@ -79,7 +82,9 @@ class WarpTask(Task):
         Returns:
             ``psnr_db`` of the composited crop around the mouth and ``copy_psnr_db`` of the untouched reference;
             ``closing_psnr_db`` of open references with a shut target; ``flow_error_px`` in visible pixels around the
-            mouth; ``mask_error``, mean absolute difference to the hidden share. All with intervals over heads.
+            mouth; ``mask_error``, mean absolute difference to the hidden share; ``seam_error``, the wrong share of the
+            mouth's opening; ``left_open_px2``, what stays open where open references should shut, crop px^2. All with
+            intervals over heads.
         """
         collected: dict[str, list[Tensor]] = {}
         for start in range(0, len(self._rows), VALIDATION_BATCH):
@@ -88,11 +93,13 @@ class WarpTask(Task):
                 collected.setdefault(name, []).append(values)
         joined = {name: torch.cat(values) for name, values in collected.items()}
         closing, heads = joined.pop("closing") > 0, self._held_out.heads[self._rows]
+        left_open = joined.pop("open_area")
         of_pair = {name: values for name, values in joined.items() if not name.endswith("square")}
         of_pair["psnr_db"], of_pair["copy_psnr_db"] = _psnr_db(joined["square"]), _psnr_db(joined["copy_square"])
         metrics: dict[str, float] = {name: estimate_mean(values, heads) for name, values in of_pair.items()}
         if closing.any():
-            metrics["closing_psnr_db"] = estimate_mean(of_pair["psnr_db"][closing], heads[closing.numpy()])
+            for name, values in (("closing_psnr_db", of_pair["psnr_db"]), ("left_open_px2", left_open)):
+                metrics[name] = estimate_mean(values[closing], heads[closing.numpy()])
         return metrics
 
     @torch.no_grad()
@@ -100,20 +107,24 @@ class WarpTask(Task):
         """Draw held-out pairs: rows of reference, output, target, mask."""
         rows = self._rows[np.linspace(0, len(self._rows) - 1, min(SHEET_PAIRS, len(self._rows))).astype(np.int64)]
         batch = self._held_out.plain_batch(rows)
-        out, _, mask = self._render(network, device, batch)
+        out, _, mask, _ = self._render(network, device, batch)
         columns = [batch["reference"], out, batch["target"], mask.expand(-1, 3, -1, -1)]
         sheet = torch.cat([torch.cat(list(column), 2) for column in columns], 1)
         return {"reference, output, target, mask": sheet.clamp(0.0, 1.0)}
 
-    def _render(self, network: nn.Module, device: Device, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    def _render(self, network: nn.Module, device: Device, batch: Batch) -> tuple[Tensor, ...]:
+        """Return picture, flow, mask and what is shown between the lips."""
         inputs = [batch[name].to(device.torch_device) for name in ("reference", "reference_lips", "target_lips")]
         assert isinstance(network, WarpNet)
-        flow, mask, colour = network.fields(WarpOutputs(*(output.float() for output in network(*inputs))))
+        outputs = WarpOutputs(*(output.float() for output in network(*inputs)))
+        flow, mask, colour = network.fields(outputs)
         out = composite(inputs[0], flow, mask, colour, self._warp.border_px)
-        return out.cpu(), flow.cpu(), mask.cpu()
+        inside = between_lips(batch["reference_parts"], network.size_px).to(device.torch_device)
+        shown = composite(inside, flow, mask, network.inside_share(outputs), self._warp.border_px)
+        return out.cpu(), flow.cpu(), mask.cpu(), shown.cpu()
 
     def _measure(self, network: nn.Module, device: Device, batch: Batch) -> dict[str, Tensor]:
-        out, flow, mask = self._render(network, device, batch)
+        out, flow, mask, shown = self._render(network, device, batch)
         importance = mouth_importance(self.dataset.crop)
         mouth = importance / importance.sum()
         seen = mouth * batch["visible"]
@@ -127,6 +138,8 @@ class WarpTask(Task):
             ),
             "flow_error_px": (error_px * seen).sum((1, 2, 3)) / seen.sum((1, 2, 3)).clamp_min(1e-6),
             "mask_error": ((mask - (1.0 - batch["visible"])).abs() * mouth).sum((1, 2, 3)),
+            "seam_error": seam_error(shown, batch),
+            "open_area": shown.sum((1, 2, 3)),
             "closing": (shut & is_open).float(),
         }
 

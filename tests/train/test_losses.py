@@ -5,8 +5,9 @@ import torch
 
 from lipforge.kernels.spec import CropSpec, LipSpec, MouthPart
 from lipforge.train.config import Audio2LipsLossConfig, WarpLossConfig
-from lipforge.train.losses import Audio2LipsLoss, WarpLoss, facing_points, mouth_importance, part_shares
+from lipforge.train.losses import Audio2LipsLoss, WarpLoss, facing_points, mouth_importance
 from lipforge.train.models.warp import PARTS, WarpNet, WarpOutputs
+from lipforge.train.mouth_parts import SEAM_AREA_PX, part_shares
 
 NETWORK = WarpNet()
 
@@ -20,6 +21,7 @@ def still_batch() -> dict[str, torch.Tensor]:
         "visible": torch.ones(2, 1, 96, 96),
         "seam": torch.zeros(2, 1, 96, 96),
         "parts": torch.full((2, 192, 192), int(MouthPart.OUTSIDE), dtype=torch.uint8),
+        "reference_parts": torch.full((2, 192, 192), int(MouthPart.OUTSIDE), dtype=torch.uint8),
     }
 
 
@@ -105,6 +107,37 @@ def test_seam_doubles_the_error_on_it() -> None:
     batch["seam"][:, :, 53:56, 40:56] = 1.0
     torch.testing.assert_close(warp_loss(gradient=0.0)(NETWORK, outputs(), batch)["pixel"], 2 * plain)
     torch.testing.assert_close(warp_loss(gradient=0.0, seam=0.0)(NETWORK, outputs(), batch)["pixel"], plain)
+
+
+def test_a_mouth_that_stays_open_by_a_slit_is_a_whole_error() -> None:
+    def left(said: WarpOutputs, wanted_rows: int = 0) -> float:
+        """Of a mouth 20 px wide and 6 high."""
+        batch = still_batch()
+        batch["reference_parts"][:, 112:124, 80:120] = MouthPart.DARK
+        batch["parts"][:, 112 : 112 + 2 * wanted_rows, 80:120] = MouthPart.DARK
+        return float(warp_loss(opening=2.0)(NETWORK, said, batch)["opening"])
+
+    assert left(outputs(), wanted_rows=6) < 1e-5, "it stays as it is"
+    whole = 20.0 * 6.0
+    assert left(outputs()) == pytest.approx(2.0 * whole / (whole + SEAM_AREA_PX), rel=1e-4)
+    assert left(outputs(mask=1.0)) < 0.01, "painted over with skin"
+    assert left(outputs(mask=1.0, part=MouthPart.DARK)) > left(outputs()), "with the dark, all over"
+    shutting = outputs()
+    shutting.flow[:, 1, 24:28] = -8.0  # rows 56 to 59 of the crop show what is above the mouth
+    slit = left(shutting)
+    assert 0 < slit == pytest.approx(2.0 * 20.0 * 2.0 / (whole + SEAM_AREA_PX), rel=1e-4), "two rows stay open"
+
+
+def test_an_opening_that_is_wrong_pulls_the_flow() -> None:
+    batch, said = still_batch(), outputs()
+    batch["reference_parts"][:, 112:124, 80:120] = MouthPart.DARK
+    said.flow[:, 1, 25] = -1.5  # row 57 shows what is half way between rows 55, lip, and 56, the mouth
+    said.flow.requires_grad_()
+    warp_loss(opening=1.0, flow=0.0, pixel=0.0, gradient=0.0, smoothness=0.0)(NETWORK, said, batch)[
+        "opening"
+    ].backward()
+    assert said.flow.grad is not None
+    assert said.flow.grad[:, 1, 25, 42:58].min() > 0, "further up, away from the opening"
 
 
 def test_weights_scale_their_terms() -> None:

@@ -192,8 +192,7 @@ class WarpNet(nn.Module):
 
     def _inside(self, parts: Tensor, colours: Tensor, factor: int) -> Tensor:
         """How the colour of the box (B, 3, kh', kw') differs from that of the skin."""
-        # A softmax, spelt out: over so few channels that is several times faster, and its clamp suits half precision.
-        strengths = torch.exp((parts * SHARPNESS).clamp(-LARGEST_LOGIT, LARGEST_LOGIT))
+        strengths = _strengths(parts)
         left, top, right, bottom = (edge // 2 for edge in self.box(1))
         painted, whole = strengths[:, :1] * 0.0, strengths[:, :1]
         for part in range(1, PARTS):
@@ -203,6 +202,14 @@ class WarpNet(nn.Module):
             strength = strengths[:, part : part + 1]
             painted, whole = painted + strength * difference, whole + strength
         return painted / whole
+
+    def inside_share(self, outputs: WarpOutputs) -> Tensor:
+        """Return how much of the paint is no skin, float32 (B, 1, S, S) in [0, 1], by the shares that are used."""
+        left, top, right, bottom = self.box(1)
+        strengths = _strengths(outputs.parts[:, :, top:bottom, left:right])
+        inside = 1.0 - strengths[:, :1] / strengths.sum(1, keepdim=True)
+        margins = (left, self.size_px - right, top, self.size_px - self.still_px - bottom)
+        return self._whole(functional.pad(inside, margins), 1)
 
     def _whole(self, lower: Tensor, factor: int) -> Tensor:
         """Put zeros above (B, C, k (S - still_px), kS) to fill the crop."""
@@ -233,6 +240,14 @@ def resize_box(planes: Tensor, box: tuple[int, int, int, int], factor: int) -> T
     """Cut the box (left, top, right, bottom) out of (B, C, H, W) and upsample it by ``factor``."""
     left, top, right, bottom = box
     return resize(planes[:, :, top:bottom, left:right], ((bottom - top) * factor, (right - left) * factor))
+
+
+def _strengths(parts: Tensor) -> Tensor:
+    """Turn logits (B, P, h, w) into shares up to their sum: a softmax, spelt out.
+
+    Over so few channels that is several times faster, and its clamp suits half precision.
+    """
+    return torch.exp((parts * SHARPNESS).clamp(-LARGEST_LOGIT, LARGEST_LOGIT))
 
 
 def _zero_conv(channels_in: int, channels_out: int) -> nn.Conv2d:
