@@ -14,12 +14,14 @@ import numpy.typing as npt
 
 from lipforge.preprocess.synth.head_data import F32
 from lipforge.preprocess.synth.identity import Identity
+from lipforge.preprocess.synth.teeth import Teeth, sample_teeth
 
 F64 = npt.NDArray[np.float64]
 TEXTURE_PX = 448
 #: The front-projected texture covers this many decimetres; its top is 1.2 above the mouth.
 TEXTURE_SPAN = 2.2
 TEXTURE_ABOVE_MOUTH = 1.2
+DRAWN_SHARE = 0.08  # of all heads: cartoons and avatars
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,33 @@ class Lens:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """How a head is drawn instead of lit: light and shade without steps between them, and lines.
+
+    Attributes:
+        terminator: cosine between normal and light below which a surface lies in the shade.
+        dark: brightness of the shade; 1 has none.
+        ink: float64 (3,), colour of the lines, RGB in [0, 255].
+        line_px: width of the lines in px at twice crop size.
+    """
+
+    terminator: float
+    dark: float
+    ink: F64
+    line_px: int
+
+    def shade(self, towards_light: F32, inside: npt.NDArray[np.bool_]) -> F32:
+        """Brightness of points, float32 (n,): ``towards_light`` are cosines, what is ``inside`` the mouth has none."""
+        return np.where((towards_light < self.terminator) & ~inside, np.float32(self.dark), np.float32(1.0))
+
+
+@dataclass(frozen=True)
 class Appearance:
     """Everything but geometry. ``texture``: float32 (448, 448, 3), multiplies the skin's colour."""
 
     skin: F64
     lips: F64
-    teeth: F64
+    teeth: Teeth
     tongue: F64
     cavity: F64
     iris: F64
@@ -72,6 +95,7 @@ class Appearance:
     background: F32
     light: Light
     lens: Lens
+    drawn: Drawing | None = None
 
 
 def fractal_noise(rng: np.random.Generator, size_px: int, falloff: float) -> F32:
@@ -84,12 +108,13 @@ def fractal_noise(rng: np.random.Generator, size_px: int, falloff: float) -> F32
 
 def sample_appearance(person: Identity, rng: np.random.Generator) -> Appearance:
     """Draw skin, hair, colours, lights, background and lens for one head."""
+    if rng.random() < DRAWN_SHARE:
+        return _sample_drawing(rng)
     skin = _skin(person, rng)
-    teeth = np.array([242.0, 234.0, 217.0]) * rng.uniform(0.82, 1.05) + rng.normal(size=3) * 4
     return Appearance(
         skin=skin,
         lips=_lips(skin, rng),
-        teeth=np.clip(teeth, 0, 255),
+        teeth=sample_teeth(rng),
         tongue=np.array([175.0, 88.0, 92.0]) * rng.uniform(0.6, 1.15),
         cavity=np.array([64.0, 24.0, 24.0]) * rng.uniform(0.2, 0.9),
         iris=np.array([[70, 50, 36], [95, 75, 50], [80, 100, 110], [60, 85, 60]][rng.integers(4)], np.float64),
@@ -99,12 +124,47 @@ def sample_appearance(person: Identity, rng: np.random.Generator) -> Appearance:
         curtain=_hair_curtain(rng) if rng.random() < 0.35 else None,
         background=_background(rng),
         light=_light(rng),
-        lens=Lens(
-            gamma=float(rng.uniform(0.75, 1.35)),
-            contrast=float(rng.uniform(0.75, 1.15)),
-            brightness=float(rng.uniform(-18, 18)),
-            blur_px=float(rng.uniform(0.2, 1.1) * (rng.random() < 0.7)),
+        lens=_lens(rng),
+    )
+
+
+def _sample_drawing(rng: np.random.Generator) -> Appearance:
+    """A drawn head: flat colours, often more saturated than skin is, a mouth in two or three tones, and lines."""
+    skin = rng.uniform(180, 255) * np.array([1.0, rng.uniform(0.68, 0.92), rng.uniform(0.5, 0.88)])
+    if rng.random() < 0.2:
+        skin = rng.uniform(40, 255, 3)  # painted, or no human
+    reddish = skin * np.array([0.9, 0.6, 0.6])
+    share = rng.uniform(0, 1) * (rng.random() < 0.6)  # many drawn lips are a line and nothing else
+    flat = np.ones((TEXTURE_PX, TEXTURE_PX, 3), np.float32)
+    return Appearance(
+        skin=skin,
+        lips=skin * (1 - share) + reddish * share,
+        teeth=sample_teeth(rng, flat=True),
+        tongue=np.array([225.0, 110.0, 115.0]) * rng.uniform(0.7, 1.1),
+        cavity=np.array([[130.0, 35.0, 40.0], [60.0, 20.0, 22.0], [25.0, 15.0, 15.0]])[rng.integers(3)],
+        iris=rng.uniform(20, 160, 3),
+        texture=flat,
+        beard=None,
+        collar=(float(rng.uniform(-1.0, -0.75)), rng.uniform(5, 240, 3)) if rng.random() < 0.7 else None,
+        curtain=_hair_curtain(rng) if rng.random() < 0.35 else None,
+        background=_background(rng),
+        light=_light(rng),
+        lens=Lens(1.0, 1.0, 0.0, float(rng.uniform(0.3, 0.9))),
+        drawn=Drawing(
+            terminator=float(rng.uniform(-0.2, 0.5)),
+            dark=float(rng.uniform(0.65, 1.0)),
+            ink=skin * rng.uniform(0.05, 0.45),
+            line_px=int(rng.integers(1, 4)),
         ),
+    )
+
+
+def _lens(rng: np.random.Generator) -> Lens:
+    return Lens(
+        gamma=float(rng.uniform(0.75, 1.35)),
+        contrast=float(rng.uniform(0.75, 1.15)),
+        brightness=float(rng.uniform(-18, 18)),
+        blur_px=float(rng.uniform(0.2, 1.1) * (rng.random() < 0.7)),
     )
 
 
@@ -193,14 +253,16 @@ def _light(rng: np.random.Generator) -> Light:
     fill = np.array([rng.normal(), rng.normal() * 0.5, 0.5])
     ambient = rng.uniform(0.35, 0.75)
     gloss = rng.uniform(0, 0.25) * (rng.random() < 0.8)
+    # Many rooms are dim, and teeth are no lamps: everything is as dim as the light is.
+    power = rng.uniform(0.35, 0.9) if rng.random() < 0.35 else 1.0
     return Light(
-        ambient=float(ambient),
+        ambient=float(ambient * power),
         key_direction=key / np.linalg.norm(key),
-        key_colour=(1 - ambient + rng.uniform(-0.1, 0.25)) * (1 + rng.normal(size=3) * 0.07),
+        key_colour=power * (1 - ambient + rng.uniform(-0.1, 0.25)) * (1 + rng.normal(size=3) * 0.07),
         fill_direction=fill / np.linalg.norm(fill),
-        fill_colour=rng.uniform(0, 0.35) * (1 + rng.normal(size=3) * 0.15),
-        skin_gloss=float(gloss),
-        lip_gloss=float(gloss + rng.uniform(0, 0.5) * (rng.random() < 0.6)),
+        fill_colour=power * rng.uniform(0, 0.35) * (1 + rng.normal(size=3) * 0.15),
+        skin_gloss=float(power * gloss),
+        lip_gloss=float(power * (gloss + rng.uniform(0, 0.5) * (rng.random() < 0.6))),
         shininess=float(rng.uniform(6, 40)),
         mouth_darkness=float(rng.uniform(2.0, 5.0)),
     )

@@ -24,7 +24,7 @@ from lipforge.preprocess.synth.head_data import F32, LOWER_TEETH, TONGUE, UPPER_
 from lipforge.preprocess.synth.identity import Identity, sample_identity
 from lipforge.preprocess.synth.landmarks import Landmarks, load_landmarks, seal_lips
 from lipforge.preprocess.synth.raster import Visible, Window, rasterise, vertex_normals
-from lipforge.preprocess.synth.shading import Shader, apply_lens
+from lipforge.preprocess.synth.shading import Shader, apply_lens, draw_outlines
 from lipforge.runtime.faces.similarity import fit_similarity_2d
 
 ScalarT = TypeVar("ScalarT", bound=np.generic)
@@ -108,6 +108,9 @@ class Studio:
         seen = rasterise(points, self.head.faces, Visible.empty(size_px * OVERSAMPLING), window)
         normals = (vertex_normals(moved, self.head.faces) @ scene.pose.rotation().T).astype(np.float32)
         picture = self.shader.shade(seen, normals, scene.look, float(lips[:, 2].mean()) + 0.02)
+        if scene.look.drawn is not None:
+            inner = to_pixels(lips, transform, OVERSAMPLING)[self.lip_spec.outer_points :, :2]
+            draw_outlines(picture, seen, inner, scene.look.drawn)
         in_crop = lips[:, :2] @ scene.transform[:, :2].T + scene.transform[:, 2]
         return Capture(apply_lens(picture, scene.look), points, seen, in_crop)
 

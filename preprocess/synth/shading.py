@@ -8,7 +8,13 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from lipforge.preprocess.synth.appearance import TEXTURE_ABOVE_MOUTH, TEXTURE_PX, TEXTURE_SPAN, Appearance
+from lipforge.preprocess.synth.appearance import (
+    TEXTURE_ABOVE_MOUTH,
+    TEXTURE_PX,
+    TEXTURE_SPAN,
+    Appearance,
+    Drawing,
+)
 from lipforge.preprocess.synth.head_data import (
     CAVITY,
     F32,
@@ -21,9 +27,9 @@ from lipforge.preprocess.synth.head_data import (
     HeadData,
 )
 from lipforge.preprocess.synth.raster import Visible, interpolate, interpolate_corners, sample_bilinear
+from lipforge.preprocess.synth.teeth import paint_teeth, paint_tongue
 
 _EYE_WHITE = np.array([230.0, 228.0, 225.0])
-_TOOTH_WIDTH = 0.055  # decimetres on the rest mesh
 _IRIS_RADIUS = 0.07
 
 
@@ -85,6 +91,8 @@ class Shader:
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
         normal *= np.where(normal[:, 2:] < 0, -1, 1)  # the mesh is thin: back faces shade as front ones
         colour = self._material(point, look)
+        if look.drawn is not None:
+            return colour * look.drawn.shade(normal @ _f32(light.key_direction), kind >= UPPER_TEETH)[:, None]
         key = np.clip(normal @ _f32(light.key_direction), 0, None)[:, None]
         fill = np.clip(normal @ _f32(light.fill_direction), 0, None)[:, None]
         sky = light.ambient * (0.75 + 0.25 * normal[:, 1:2])
@@ -121,8 +129,9 @@ class Shader:
             colour[here] = np.where(distance < _IRIS_RADIUS * 0.45, 15.0, eye)
         for part in (UPPER_TEETH, LOWER_TEETH):
             here = kind == part
-            colour[here] = _paint_teeth(point.rest[here], look.teeth)
-        colour[kind == TONGUE] = look.tongue
+            colour[here] = paint_teeth(point.rest[here], part, look.teeth, look.cavity)
+        here = kind == TONGUE
+        colour[here] = look.tongue if look.drawn else paint_tongue(point.rest[here], look.tongue)
         colour[kind == CAVITY] = look.cavity
         return colour
 
@@ -130,13 +139,6 @@ class Shader:
 def _f32(colour: npt.NDArray[np.float64]) -> F32:
     """Half the width is enough for colours, and a picture has many pixels."""
     return colour.astype(np.float32)
-
-
-def _paint_teeth(rest: F32, teeth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Rows of teeth with thin darker gaps, found on the rest mesh so that they move with it."""
-    across = np.abs(((rest[:, 0] / _TOOTH_WIDTH) % 1) - 0.5) * 2
-    gap = 1 - 0.28 * np.clip((across - 0.75) * 4, 0, 1)
-    return np.asarray(teeth * gap[:, None])
 
 
 @dataclass(frozen=True)
@@ -159,6 +161,22 @@ class _Points:
         object.__setattr__(self, "lip", lip)
         object.__setattr__(self, "texel", interpolate(shader._texel_xy, head.faces, seen, mask))
         object.__setattr__(self, "rest", interpolate(shader._rest, head.faces, seen, mask))
+
+
+def draw_outlines(picture: F32, seen: Visible, inner_lips: F32, drawing: Drawing) -> None:
+    """Draw the line where the lips meet and the head's outline into a picture float32 (S, S, 3), in place.
+
+    Args:
+        picture: what is drawn into.
+        seen: the rasteriser's result.
+        inner_lips: float32 (n, 2), the closed inner contour in px.
+        drawing: width and colour of the lines.
+    """
+    shifted = np.rint(inner_lips * 16).astype(np.int32)  # four binary digits below the point
+    cv2.polylines(picture, [shifted], True, drawing.ink.tolist(), drawing.line_px, cv2.LINE_AA, shift=4)
+    head = (seen.triangle >= 0).astype(np.uint8)
+    edge = head - cv2.erode(head, np.ones((1 + 2 * drawing.line_px,) * 2, np.uint8))
+    picture[edge > 0] = drawing.ink
 
 
 def apply_lens(picture: F32, look: Appearance) -> npt.NDArray[np.float64]:
