@@ -6,12 +6,14 @@ Colours are float64 (3,) RGB in [0, 255].
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from lipforge.preprocess.synth.eyes import Glasses, sample_glasses
+from lipforge.preprocess.synth.foreground import Foreground, sample_foreground
 from lipforge.preprocess.synth.head_data import F32
 from lipforge.preprocess.synth.identity import Identity
 from lipforge.preprocess.synth.teeth import Teeth, sample_teeth
@@ -45,6 +47,17 @@ class Light:
     lip_gloss: float
     shininess: float
     mouth_darkness: float
+
+    def scaled(self, factor: float) -> Light:
+        """The same lights, all of them ``factor`` times as strong."""
+        return replace(
+            self,
+            ambient=self.ambient * factor,
+            key_colour=self.key_colour * factor,
+            fill_colour=self.fill_colour * factor,
+            skin_gloss=self.skin_gloss * factor,
+            lip_gloss=self.lip_gloss * factor,
+        )
 
 
 @dataclass(frozen=True)
@@ -91,7 +104,8 @@ class Appearance:
     texture: F32
     beard: Beard | None
     collar: tuple[float, F64] | None
-    curtain: tuple[F32, F32] | None
+    foreground: Foreground | None
+    glasses: Glasses | None
     background: F32
     light: Light
     lens: Lens
@@ -110,7 +124,7 @@ def sample_appearance(person: Identity, rng: np.random.Generator) -> Appearance:
     """Draw skin, hair, colours, lights, background and lens for one head."""
     if rng.random() < DRAWN_SHARE:
         return _sample_drawing(rng)
-    skin = _skin(person, rng)
+    skin, light = _skin(person, rng), _light(rng)
     return Appearance(
         skin=skin,
         lips=_lips(skin, rng),
@@ -121,9 +135,10 @@ def sample_appearance(person: Identity, rng: np.random.Generator) -> Appearance:
         texture=_texture(rng),
         beard=_beard(rng) if person.male > 0.45 and rng.random() < 0.6 else None,
         collar=(float(rng.uniform(-1.0, -0.75)), rng.uniform(5, 240, 3)) if rng.random() < 0.6 else None,
-        curtain=_hair_curtain(rng) if rng.random() < 0.35 else None,
+        foreground=sample_foreground(skin * (light.ambient + light.key_colour), rng),
+        glasses=sample_glasses(rng),
         background=_background(rng),
-        light=_light(rng),
+        light=light,
         lens=_lens(rng),
     )
 
@@ -146,7 +161,8 @@ def _sample_drawing(rng: np.random.Generator) -> Appearance:
         texture=flat,
         beard=None,
         collar=(float(rng.uniform(-1.0, -0.75)), rng.uniform(5, 240, 3)) if rng.random() < 0.7 else None,
-        curtain=_hair_curtain(rng) if rng.random() < 0.35 else None,
+        foreground=sample_foreground(skin, rng),
+        glasses=sample_glasses(rng),
         background=_background(rng),
         light=_light(rng),
         lens=Lens(1.0, 1.0, 0.0, float(rng.uniform(0.3, 0.9))),
@@ -222,25 +238,6 @@ def _beard(rng: np.random.Generator) -> Beard:
     return Beard(np.ascontiguousarray(cover[..., None], np.float32), colour)
 
 
-def _hair_curtain(rng: np.random.Generator) -> tuple[F32, F32]:
-    """Long hair at both sides of the picture: opacity (192, 192, 1) and colour (192, 192, 3)."""
-    size = 192
-    opacity = np.zeros((size, size), np.float32)
-    for side in (0, 1):
-        x = rng.uniform(0, 0.27) * size
-        edge = -5 if side == 0 else size + 5
-        outline: list[tuple[float, int]] = [(edge, -5)]
-        for y in range(0, size + 1, 16):
-            x += rng.normal() * 3
-            outline.append((x if side == 0 else size - x, y))
-        outline.append((edge, size + 5))
-        cv2.fillPoly(opacity, [np.array(outline, np.int32)], 1.0)
-    strands = cv2.GaussianBlur(rng.standard_normal((size, size)).astype(np.float32), (0, 0), sigmaX=0.8, sigmaY=14)
-    shade = 1 + 0.25 * (strands / strands.std())[..., None]
-    colour = rng.uniform(10, 140) * np.array([1.0, 0.8, 0.6]) * shade
-    return np.asarray(cv2.GaussianBlur(opacity, (0, 0), 2)[..., None], np.float32), np.asarray(colour, np.float32)
-
-
 def _background(rng: np.random.Generator) -> F32:
     noise = (
         fractal_noise(rng, 192, rng.uniform(0.8, 2))[..., None] * rng.uniform(0, 45) * (1 + rng.normal(size=3) * 0.3)
@@ -253,16 +250,16 @@ def _light(rng: np.random.Generator) -> Light:
     fill = np.array([rng.normal(), rng.normal() * 0.5, 0.5])
     ambient = rng.uniform(0.35, 0.75)
     gloss = rng.uniform(0, 0.25) * (rng.random() < 0.8)
-    # Many rooms are dim, and teeth are no lamps: everything is as dim as the light is.
-    power = rng.uniform(0.35, 0.9) if rng.random() < 0.35 else 1.0
-    return Light(
-        ambient=float(ambient * power),
+    light = Light(
+        ambient=float(ambient),
         key_direction=key / np.linalg.norm(key),
-        key_colour=power * (1 - ambient + rng.uniform(-0.1, 0.25)) * (1 + rng.normal(size=3) * 0.07),
+        key_colour=(1 - ambient + rng.uniform(-0.1, 0.25)) * (1 + rng.normal(size=3) * 0.07),
         fill_direction=fill / np.linalg.norm(fill),
-        fill_colour=power * rng.uniform(0, 0.35) * (1 + rng.normal(size=3) * 0.15),
-        skin_gloss=float(power * gloss),
-        lip_gloss=float(power * (gloss + rng.uniform(0, 0.5) * (rng.random() < 0.6))),
+        fill_colour=rng.uniform(0, 0.35) * (1 + rng.normal(size=3) * 0.15),
+        skin_gloss=float(gloss),
+        lip_gloss=float(gloss + rng.uniform(0, 0.5) * (rng.random() < 0.6)),
         shininess=float(rng.uniform(6, 40)),
         mouth_darkness=float(rng.uniform(2.0, 5.0)),
     )
+    # Many rooms are dim, and teeth are no lamps: everything is as dim as the light is.
+    return light.scaled(float(rng.uniform(0.35, 0.9))) if rng.random() < 0.35 else light

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,12 @@ class Pose:
         nod = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
         lean = np.array([[np.cos(roll), -np.sin(roll), 0], [np.sin(roll), np.cos(roll), 0], [0, 0, 1]])
         return np.asarray(lean @ nod @ turn)
+
+    def turned(self, degrees: F64) -> Pose:
+        """The pose turned further by yaw, pitch and roll, float64 (3,)."""
+        yaw, pitch, roll = degrees.tolist()
+        turn = {"yaw_deg": self.yaw_deg + yaw, "pitch_deg": self.pitch_deg + pitch, "roll_deg": self.roll_deg + roll}
+        return replace(self, **turn)
 
 
 def sample_pose(rng: np.random.Generator) -> Pose:

@@ -140,7 +140,8 @@ class ClipMaker:
 
     def _pairs(self, scene: Scene, units: F32, rng: np.random.Generator) -> bytes:
         mouths = choose_mouths(self._options.mouths, units, rng)
-        captures = [self.studio.capture(scene, mouth) for mouth in mouths]
+        scenes = self.studio.moments(scene, len(mouths), rng)
+        captures = [self.studio.capture(one, mouth) for one, mouth in zip(scenes, mouths, strict=True)]
         tracked = np.stack([self._track(capture) for capture in captures])
         lips = np.stack([capture.lips for capture in captures])
         target = tracked[0] + lips - lips[0]

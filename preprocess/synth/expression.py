@@ -53,9 +53,10 @@ class Expression:
         self._part_of_vertex = np.zeros(len(head.vertices), np.int32)
         for part in range(1, len(PARTS)):
             self._part_of_vertex[np.unique(head.faces[head.face_class == part])] = part
+        self._lids = sum(head.units[names.index(f"eyeBlink{side}")] for side in ("Left", "Right"))
         self._jaw = head.units[names.index("jawOpen")]
 
-    def vertices(self, relaxed: F32, units: F32, asymmetry: F32, mouth: MouthParts) -> F32:
+    def vertices(self, relaxed: F32, units: F32, asymmetry: F32, mouth: MouthParts, shut_eyes: float = 0.0) -> F32:
         """Return float32 (V, 3): the relaxed head moved by ``units``, float32 (12,), mostly in [0, 1]."""
         active = np.flatnonzero(units)
         left = (units * (1 + asymmetry))[active]
@@ -63,6 +64,8 @@ class Expression:
         # Not tensordot: for so little work BLAS starts threads, which then wait at the cost of whole cores.
         moved = relaxed + np.einsum("u,uvk->vk", left, self._left[active])
         moved += np.einsum("u,uvk->vk", right, self._right[active])
+        if shut_eyes:
+            moved += np.float32(shut_eyes) * self._lids
         self._place_teeth(moved, relaxed, float(units[0]) * mouth.jaw_gain, mouth)
         return np.asarray(moved, np.float32)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from lipforge.kernels.spec import CropSpec, FaceBoxSpec
 from lipforge.preprocess.face_samples import FACE_PX
 from lipforge.preprocess.synth.camera import F64, head_sway
+from lipforge.preprocess.synth.eyes import eye_motion
 from lipforge.preprocess.synth.head_data import F32
 from lipforge.preprocess.synth.scene import Scene, Studio
 
@@ -35,12 +36,12 @@ def face_box() -> FaceBoxSpec:
 def render_faces(studio: Studio, scene: Scene, units: F32, fps: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Return the face of every frame, uint8 (T, 96, 96, 3) RGB; one frame per row of ``units``."""
     sway = head_sway(len(units), fps, rng)
+    looks = eye_motion(len(units), fps, rng)
     size = 1.0 + SIZE_SD * rng.normal(size=2)
     places = PLACE_SD * rng.normal(size=2) + TREMBLE_SD * rng.normal(size=(len(units), 2))
     faces = np.empty((len(units), FACE_PX, FACE_PX, 3), np.uint8)
-    for face, mouth, (yaw, pitch, roll), place in zip(faces, units, sway, places, strict=True):
-        turn = {"yaw_deg": scene.pose.yaw_deg + yaw, "pitch_deg": scene.pose.pitch_deg + pitch}
-        moved = replace(scene, pose=replace(scene.pose, roll_deg=scene.pose.roll_deg + roll, **turn))
+    for face, mouth, turn, eyes, place in zip(faces, units, sway, looks, places, strict=True):
+        moved = replace(scene, pose=scene.pose.turned(turn), eyes=eyes)
         picture = studio.capture_part(moved, mouth, _box_transform(studio, moved, size, place), RENDER_PX).picture
         small = cv2.resize(picture, (FACE_PX, FACE_PX), interpolation=cv2.INTER_AREA)
         np.clip(np.rint(small), 0, 255, out=face, casting="unsafe")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
 from lipforge.kernels.spec import CropSpec, MouthPart
-from lipforge.preprocess.synth.head_data import CAVITY, F32, I32, LOWER_TEETH, TONGUE, UPPER_TEETH, HeadData
-from lipforge.preprocess.synth.raster import interpolate
-from lipforge.preprocess.synth.scene import OVERSAMPLING, Capture, crop_of
+from lipforge.preprocess.synth.head_data import CAVITY, I32, LOWER_TEETH, TONGUE, UPPER_TEETH, HeadData
+from lipforge.preprocess.synth.scene import CANVAS_LEFT, CANVAS_TOP, OVERSAMPLING, Capture, crop_of
 
 # A source counts as seen when its depth (decimetres) agrees with the reference's z-buffer within these.
 _SAME_PIXEL, _NEIGHBOUR = 0.05, 0.03
@@ -23,15 +23,61 @@ def flow_between(
         flow, float16 (S, S, 2) in crop px: ``target(p) = reference(p + flow(p))``; and visible, uint8 (S, S), 255 for
         a pixel whose every sample is visible in the reference.
     """
-    mask = target.seen.triangle >= 0
-    where = interpolate(reference.points, faces, target.seen, mask)
-    rows, columns = np.nonzero(mask)
-    flow = np.zeros((*mask.shape, 2), np.float32)
-    flow[mask] = where[:, :2] - np.stack([columns, rows], 1)
-    visible = np.zeros(mask.shape, np.float32)
-    visible[mask] = _is_seen(where, reference)
-    visible[~mask] = reference.seen.triangle[~mask] < 0  # background stays where it is
-    return _average_down(crop_of(flow, crop), crop_of(visible, crop))
+    size = crop.size_px
+    flow, visible = np.zeros((size, size, 2), np.float32), np.zeros((size, size), np.uint8)
+    nothing = np.zeros_like(target.seen.triangle, np.uint8)
+    first = (CANVAS_TOP * OVERSAMPLING, CANVAS_LEFT * OVERSAMPLING)
+    covered = tuple(nothing if c.covered is None else c.covered for c in (reference, target))
+    shown = (target.seen.triangle, target.seen.weights, reference.seen.triangle, reference.seen.depth)
+    _trace(shown, covered, reference.points, faces, first, flow, visible)
+    return flow.astype(np.float16), visible
+
+
+@numba.njit(cache=True, nogil=True)
+def _trace(shown, covered, points, faces, first, flow, visible):  # type: ignore[no-untyped-def]
+    """Fill ``flow`` and ``visible`` with the mean over each crop pixel's samples; only visible ones count for flow."""
+    triangle, weights, reference_triangle, depth = shown
+    before_reference, before_target = covered
+    last = depth.shape[0] - 1
+    for row in range(flow.shape[0]):
+        for column in range(flow.shape[1]):
+            count, sum_x, sum_y = 0, 0.0, 0.0
+            for sample in range(OVERSAMPLING * OVERSAMPLING):
+                y = first[0] + OVERSAMPLING * row + sample // OVERSAMPLING
+                x = first[1] + OVERSAMPLING * column + sample % OVERSAMPLING
+                face = triangle[y, x]
+                if before_target[y, x]:  # what stands before the scene stays where it is
+                    count += before_reference[y, x]
+                elif face < 0:  # and so does the background
+                    count += reference_triangle[y, x] < 0 and not before_reference[y, x]
+                else:
+                    from_x, from_y, from_z = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+                    for corner in range(3):
+                        share, vertex = weights[y, x, corner], faces[face, corner]
+                        from_x += share * points[vertex, 0]
+                        from_y += share * points[vertex, 1]
+                        from_z += share * points[vertex, 2]
+                    if not (-3 < from_x < last + 3 and -3 < from_y < last + 3):
+                        continue
+                    at_x, at_y = min(max(int(np.rint(from_x)), 0), last), min(max(int(np.rint(from_y)), 0), last)
+                    if not before_reference[at_y, at_x] and _is_seen(depth, at_x, at_y, from_z):
+                        count += 1
+                        sum_x += from_x - x
+                        sum_y += from_y - y
+            visible[row, column] = np.rint(count * (255 / OVERSAMPLING**2))
+            if count:
+                flow[row, column, 0] = sum_x / count / OVERSAMPLING
+                flow[row, column, 1] = sum_y / count / OVERSAMPLING
+
+
+@numba.njit(cache=True, nogil=True)
+def _is_seen(depth, x, y, z):  # type: ignore[no-untyped-def]
+    if abs(depth[y, x] - z) < _SAME_PIXEL:
+        return True
+    last = depth.shape[0] - 1
+    above, below = depth[max(y - 1, 0), x], depth[min(y + 1, last), x]
+    left, right = depth[y, max(x - 1, 0)], depth[y, min(x + 1, last)]
+    return min(min(abs(above - z), abs(below - z)), min(abs(left - z), abs(right - z))) < _NEIGHBOUR
 
 
 def mouth_parts(capture: Capture, head: HeadData, crop: CropSpec) -> npt.NDArray[np.uint8]:
@@ -40,31 +86,7 @@ def mouth_parts(capture: Capture, head: HeadData, crop: CropSpec) -> npt.NDArray
     part_of_class[[UPPER_TEETH, LOWER_TEETH]] = MouthPart.TEETH
     part_of_class[TONGUE], part_of_class[CAVITY] = MouthPart.TONGUE, MouthPart.DARK
     triangle = crop_of(capture.seen.triangle, crop)
-    return np.where(triangle >= 0, part_of_class[head.face_class[triangle]], np.uint8(MouthPart.OUTSIDE)).astype(
-        np.uint8
-    )
-
-
-def _is_seen(where: F32, reference: Capture) -> npt.NDArray[np.bool_]:
-    depth = reference.seen.depth
-    last = depth.shape[0] - 1
-    x = np.clip(np.rint(where[:, 0]).astype(int), 0, last)
-    y = np.clip(np.rint(where[:, 1]).astype(int), 0, last)
-    seen = np.abs(depth[y, x] - where[:, 2]) < _SAME_PIXEL
-    for dy, dx in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-        neighbour = depth[np.clip(y + dy, 0, last), np.clip(x + dx, 0, last)]
-        seen |= np.abs(neighbour - where[:, 2]) < _NEIGHBOUR
-    inside = (where[:, :2] > -3).all(1) & (where[:, :2] < last + 3).all(1)
-    return np.asarray(seen & inside)
-
-
-def _average_down(
-    flow: npt.NDArray[np.floating], visible: npt.NDArray[np.floating]
-) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.uint8]]:
-    """Mean over each crop pixel's samples; only visible samples count towards its flow."""
-    k = OVERSAMPLING
-    size = flow.shape[0] // k
-    blocks = (flow * visible[..., None]).reshape(size, k, size, k, 2).sum((1, 3))
-    count = visible.reshape(size, k, size, k).sum((1, 3))
-    mean = blocks / np.maximum(count, 1)[..., None] / k
-    return mean.astype(np.float16), np.rint(count * (255 / k**2)).astype(np.uint8)
+    outside = triangle < 0
+    if capture.covered is not None:
+        outside |= crop_of(capture.covered, crop) > 0
+    return np.where(outside, np.uint8(MouthPart.OUTSIDE), part_of_class[head.face_class[triangle]])

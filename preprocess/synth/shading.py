@@ -15,6 +15,7 @@ from lipforge.preprocess.synth.appearance import (
     Appearance,
     Drawing,
 )
+from lipforge.preprocess.synth.eyes import Eyes
 from lipforge.preprocess.synth.head_data import (
     CAVITY,
     F32,
@@ -63,34 +64,33 @@ class Shader:
         lips = (self._lip_mask[y, x, 0] > 0.5) & (self._head.face_class == SKIN)
         return float(self._rest[np.unique(self._head.faces[lips]), 1].mean())
 
-    def shade(self, seen: Visible, normals: F32, look: Appearance, lip_depth: float) -> F32:
+    def shade(self, seen: Visible, normals: F32, look: Appearance, eyes: Eyes, lip_depth: float) -> F32:
         """Return the picture, float32 (S, S, 3) RGB, before the lens; may leave [0, 255].
 
         Args:
             seen: the rasteriser's result.
             normals: float32 (V, 3) in view axes, x right, y up, z to the viewer.
             look: materials and lights.
+            eyes: where they look.
             lip_depth: z of the lips; what lies behind them in the mouth darkens with its distance.
         """
         size = seen.depth.shape[0]
         picture = cv2.resize(look.background, (size, size), interpolation=cv2.INTER_LINEAR)
         mask = seen.triangle >= 0
-        picture[mask] = self._surface(seen, mask, normals, look, lip_depth)
-        if look.curtain is not None:
-            opacity, colour = (cv2.resize(x, (size, size)) for x in look.curtain)
-            picture = picture * (1 - opacity[..., None]) + colour * opacity[..., None]
+        picture[mask] = self._surface(seen, normals, look, eyes, lip_depth)
         return np.asarray(picture, np.float32)
 
     def _surface(
-        self, seen: Visible, mask: npt.NDArray[np.bool_], normals: F32, look: Appearance, lip_depth: float
+        self, seen: Visible, normals: F32, look: Appearance, eyes: Eyes, lip_depth: float
     ) -> npt.NDArray[np.float64]:
+        mask = seen.triangle >= 0
         head, light = self._head, look.light
         kind = head.face_class[seen.triangle[mask]]
         point = _Points(self, seen, mask, kind)
         normal = interpolate(normals, head.faces, seen, mask)
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
         normal *= np.where(normal[:, 2:] < 0, -1, 1)  # the mesh is thin: back faces shade as front ones
-        colour = self._material(point, look)
+        colour = self._material(point, look, eyes)
         if look.drawn is not None:
             return colour * look.drawn.shade(normal @ _f32(light.key_direction), kind >= UPPER_TEETH)[:, None]
         key = np.clip(normal @ _f32(light.key_direction), 0, None)[:, None]
@@ -110,7 +110,7 @@ class Shader:
         strength = np.where(inside[:, None], 0.1 * (kind != CAVITY)[:, None], skin_gloss)
         return np.asarray(colour * lit + 255 * gloss * strength)
 
-    def _material(self, point: _Points, look: Appearance) -> npt.NDArray[np.float64]:
+    def _material(self, point: _Points, look: Appearance, eyes: Eyes) -> npt.NDArray[np.float64]:
         kind, texture = point.kind, sample_bilinear(look.texture, point.texel[:, 0], point.texel[:, 1])
         colour = _f32(look.skin) * (1 - point.lip) + _f32(look.lips) * point.lip
         if look.beard is not None:
@@ -124,7 +124,8 @@ class Shader:
             colour = colour * (1 - share) + _f32(cloth) * share * texture * np.sqrt(texture)
         for part in (LEFT_EYE, RIGHT_EYE):
             here = kind == part
-            distance = np.hypot(*(point.rest[here, :2] - self._eye_centres[part]).T)[:, None]
+            iris = self._eye_centres[part] + [eyes.right, eyes.up]
+            distance = np.hypot(*(point.rest[here, :2] - iris).T)[:, None]
             eye = np.where(distance < _IRIS_RADIUS, look.iris, _EYE_WHITE)
             colour[here] = np.where(distance < _IRIS_RADIUS * 0.45, 15.0, eye)
         for part in (UPPER_TEETH, LOWER_TEETH):

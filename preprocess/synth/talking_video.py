@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from lipforge.kernels.spec import MelSpec
 from lipforge.preprocess.synth.camera import F64, head_sway
+from lipforge.preprocess.synth.eyes import eye_motion
 from lipforge.preprocess.synth.head_data import F32
 from lipforge.preprocess.synth.scene import CANVAS_LEFT, CANVAS_TOP, OVERSAMPLING, Scene, Studio, canvas_picture
 from lipforge.runtime.faces.similarity import compose_affine, invert_similarity
@@ -24,14 +25,8 @@ def render_video(
     """Return ``mp4`` (H.264 and AAC) and ``track.npz`` of a clip; one frame per row of ``units``."""
     motion = head_sway(len(units), fps, rng)
     frames, transforms, landmarks = [], [], []
-    for mouth, (yaw, pitch, roll) in zip(units, motion, strict=True):
-        pose = replace(
-            scene.pose,
-            yaw_deg=scene.pose.yaw_deg + yaw,
-            pitch_deg=scene.pose.pitch_deg + pitch,
-            roll_deg=scene.pose.roll_deg + roll,
-        )
-        moved = replace(scene, pose=pose)
+    for mouth, turn, eyes in zip(units, motion, eye_motion(len(units), fps, rng), strict=True):
+        moved = replace(scene, pose=scene.pose.turned(turn), eyes=eyes)
         capture = studio.capture(moved, mouth)
         frames.append(canvas_picture(capture))
         transforms.append(_image_to_crop(studio, moved))

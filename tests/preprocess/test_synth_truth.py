@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from lipforge.kernels.spec import LipSpec, MouthPart
+from lipforge.preprocess.synth.appearance import Lens
 from lipforge.preprocess.synth.expression import UNIT_INDEX, UNITS
+from lipforge.preprocess.synth.eyes import Eyes, Glasses, eye_motion
 from lipforge.preprocess.synth.face_boxes import render_faces
+from lipforge.preprocess.synth.foreground import Foreground
 from lipforge.preprocess.synth.landmarks import average_lip_motion
 from lipforge.preprocess.synth.motion_truth import flow_between, mouth_parts
-from lipforge.preprocess.synth.scene import Scene, Studio, crop_picture, relaxed_units
+from lipforge.preprocess.synth.scene import Scene, Studio, crop_of, crop_picture, relaxed_units
 
 pytestmark = pytest.mark.network
 
@@ -24,7 +29,19 @@ def _units(**values: float) -> np.ndarray:
 
 
 def _scene(studio: Studio, seed: int) -> Scene:
-    return studio.sample_scene(np.random.default_rng(seed))
+    """A lit head with nothing before it."""
+    rng = np.random.default_rng(seed)
+    while True:
+        scene = studio.sample_scene(rng)
+        if scene.look.drawn is None and scene.look.foreground is None:
+            return scene
+
+
+def _follow(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """Move the reference's pixels as the truth says."""
+    y, x = np.mgrid[:96, :96].astype(np.float32)
+    at = flow.astype(np.float32)
+    return cv2.remap(picture, x + at[..., 0], y + at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _gap(lips: np.ndarray, spec: LipSpec) -> float:
@@ -40,21 +57,104 @@ def test_moving_the_reference_by_the_flow_gives_the_target(studio: Studio, seed:
     shut, open_ = studio.capture(scene, relaxed_units()), studio.capture(scene, _units(jawOpen=0.5, mouthStretch=0.4))
     flow, visible = flow_between(shut, open_, studio.head.faces, studio.crop)
     reference, target = crop_picture(shut, studio.crop), crop_picture(open_, studio.crop)
-    y, x = np.mgrid[:96, :96].astype(np.float32)
-    moved = cv2.remap(
-        reference,
-        x + flow[..., 0].astype(np.float32),
-        y + flow[..., 1].astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    moved = _follow(reference, flow)
     seen = visible == 255
-    error = np.abs(moved.astype(float) - target)[seen].mean()
-    untouched = np.abs(reference.astype(float) - target)[seen].mean()
+    moving = seen & (np.abs(flow.astype(float)).max(2) > 0.5)
+    error = np.abs(moved.astype(float) - target)[moving].mean()
+    untouched = np.abs(reference.astype(float) - target)[moving].mean()
     # Light changes with the surface's slope, so the match is close, not exact (1.4 levels on average).
     assert error < 3.0
     assert error < 0.6 * untouched
     assert 0 < (~seen).sum() < 0.25 * seen.size, "an opening mouth shows something that was hidden, but not much"
+
+
+def test_the_truth_holds_for_a_head_that_moves_too(studio: Studio) -> None:
+    scene = _scene(studio, 6)
+    turned = replace(scene, pose=scene.pose.turned(np.array([1.0, -0.7, 0.8])))
+    before, after = studio.capture(scene, relaxed_units()), studio.capture(turned, _units(jawOpen=0.4))
+    flow, visible = flow_between(before, after, studio.head.faces, studio.crop)
+    reference, target = crop_picture(before, studio.crop).astype(float), crop_picture(after, studio.crop).astype(float)
+    on_head = (visible == 255) & (np.abs(flow.astype(float)).max(2) > 0.2)
+    assert on_head[:32].sum() > 200, "what no mouth moves moves as well"
+    error = np.abs(_follow(reference, flow) - target)[on_head].mean()
+    assert error < 0.6 * np.abs(reference - target)[on_head].mean()
+
+
+def test_what_stands_before_the_mouth_stays_and_hides(studio: Studio) -> None:
+    scene = _scene(studio, 3)
+    bar = np.zeros((256, 256, 4), np.float32)
+    bar[164:180] = (20.0, 200.0, 30.0, 1.0)  # green, over rows 52 to 59 of the crop: the lower lip
+    before = replace(scene, look=replace(scene.look, foreground=Foreground(bar), lens=Lens(1.0, 1.0, 0.0, 0.0)))
+    shut, opened = (studio.capture(before, units) for units in (relaxed_units(), _units(jawOpen=0.6, mouthStretch=0.8)))
+    flow, visible = flow_between(shut, opened, studio.head.faces, studio.crop)
+    assert (flow[52:60] == 0).all()
+    assert (visible[52:60] == 255).all()
+    free, free_visible = flow_between(
+        studio.capture(scene, relaxed_units()),
+        studio.capture(scene, _units(jawOpen=0.6, mouthStretch=0.8)),
+        studio.head.faces,
+        studio.crop,
+    )
+    assert np.abs(free[52:60].astype(float)).max() > 2, "without the bar, lips move there"
+    assert (visible[60:] <= free_visible[60:]).all()
+    behind = (visible[60:64, 40:56] == 0) & (free_visible[60:64, 40:56] == 255)
+    assert behind.any(), "what comes out below it was hidden"
+    assert (crop_picture(opened, studio.crop)[53:59] == (20, 200, 30)).all()
+    parts = mouth_parts(opened, studio.head, studio.crop)
+    assert (parts[104:120] == MouthPart.OUTSIDE).all()
+    assert (parts != MouthPart.OUTSIDE).any()
+
+
+def test_a_foreground_is_at_the_same_place_in_every_picture(studio: Studio) -> None:
+    scene = _scene(studio, 3)
+    bar = np.zeros((256, 256, 4), np.float32)
+    bar[:, 100:156] = (20.0, 200.0, 30.0, 1.0)
+    scene = replace(scene, look=replace(scene.look, foreground=Foreground(bar), lens=Lens(1.0, 1.0, 0.0, 0.0)))
+    crop_alone = studio.capture_part(scene, relaxed_units(), scene.transform, 96).picture
+    of_canvas = crop_of(studio.capture(scene, relaxed_units()).picture, studio.crop)
+    for picture in (crop_alone, of_canvas):
+        green = (np.abs(picture - (20, 200, 30)) < 0.5).all(2)
+        assert np.nonzero(green.all(0))[0].tolist() == list(range(100 - 32, 156 - 32))
+
+
+def test_eyes_blink_and_look_around(studio: Studio) -> None:
+    scene = replace(_scene(studio, 8), look=replace(_scene(studio, 8).look, glasses=None))
+    straight, blink, aside = (
+        crop_picture(studio.capture(replace(scene, eyes=eyes), relaxed_units()), studio.crop).astype(int)
+        for eyes in (Eyes(), Eyes(shut=1.0), Eyes(right=0.06))
+    )
+    for other in (blink, aside):
+        change = np.abs(other - straight).sum(2)
+        assert change[10:30].max() > 60
+        assert change[32:].max() < 12, "and nothing else changes"
+    motion = eye_motion(250, 25, np.random.default_rng(1))
+    lids = np.array([eyes.shut for eyes in motion])
+    assert 2 <= ((lids[1:] > 0) & (lids[:-1] == 0)).sum() <= 6, "blinks of ten seconds"
+    assert (lids == 0).mean() > 0.7
+
+
+def test_glasses_lie_before_the_eyes(studio: Studio) -> None:
+    scene = replace(_scene(studio, 8), look=replace(_scene(studio, 8).look, glasses=None))
+    glasses = Glasses(0.26, 0.16, 3.0, 0.03, np.zeros(3), np.full(3, 20.0), 0.9)
+    bare, worn = (
+        crop_picture(studio.capture(one, relaxed_units()), studio.crop).astype(int)
+        for one in (scene, replace(scene, look=replace(scene.look, glasses=glasses)))
+    )
+    rows, columns = np.nonzero(np.abs(worn - bare).sum(2) > 30)
+    assert rows.min() >= 8
+    assert rows.max() < 34
+    assert columns.min() < 30 < 66 < columns.max()
+
+
+def test_moments_of_a_scene_share_the_person(studio: Studio) -> None:
+    scene = _scene(studio, 5)
+    of_seeds = [studio.moments(scene, 4, np.random.default_rng(seed)) for seed in range(40)]
+    moving = [len({one.pose for one in scenes}) > 1 for scenes in of_seeds]
+    assert 0 < sum(moving) < 20
+    assert all(one.person is scene.person for scenes in of_seeds for one in scenes)
+    covered = replace(scene, look=replace(scene.look, foreground=Foreground(np.zeros((256, 256, 4), np.float32))))
+    for seed in range(40):
+        assert {one.pose for one in studio.moments(covered, 4, np.random.default_rng(seed))} == {scene.pose}
 
 
 def test_no_motion_has_no_flow_and_hides_nothing(studio: Studio) -> None:
@@ -112,9 +212,9 @@ def test_lip_motion_is_linear_and_has_the_right_signs(studio: Studio) -> None:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_in_a_face_box_the_mouth_moves_in_the_lower_half(studio: Studio, seed: int) -> None:
     mouths = np.stack([relaxed_units(), _units(jawOpen=0.6), _units(jawOpen=0.6)])
-    shut, opened, still = render_faces(studio, _scene(studio, seed), mouths, 25, np.random.default_rng(seed)).astype(
-        int
-    )
+    scene = _scene(studio, seed)
+    scene = replace(scene, look=replace(scene.look, background=np.full_like(scene.look.background, 128.0)))
+    shut, opened, still = render_faces(studio, scene, mouths, 25, np.random.default_rng(seed)).astype(int)
     moved, unmoved = np.abs(opened - shut), np.abs(still - opened)  # the head sways from frame to frame in both
     assert moved[48:].mean() > 1.5 * unmoved[48:].mean()
     assert moved[:48].mean() < 1.3 * unmoved[:48].mean()
