@@ -264,7 +264,7 @@ class WarpLossConfig:
     parts: float = 0.5
     smoothness: float = 0.02
     seam: float = 1.0
-    opening: float = 0.0
+    opening: float = 0.1
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,9 @@ def _gap(lips: np.ndarray, spec: LipSpec) -> float:
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_moving_the_reference_by_the_flow_gives_the_target(studio: Studio, seed: int) -> None:
     scene = _scene(studio, seed)
+    # From lamps, light would change with the surface's slope.
+    light = replace(scene.look.light, key_colour=np.zeros(3), fill_colour=np.zeros(3), skin_gloss=0.0, lip_gloss=0.0)
+    scene = replace(scene, look=replace(scene.look, light=light))
     shut, open_ = studio.capture(scene, relaxed_units()), studio.capture(scene, _units(jawOpen=0.5, mouthStretch=0.4))
     flow, visible = flow_between(shut, open_, studio.head.faces, studio.crop)
     reference, target = crop_picture(shut, studio.crop), crop_picture(open_, studio.crop)
@@ -62,9 +65,8 @@ def test_moving_the_reference_by_the_flow_gives_the_target(studio: Studio, seed:
     moving = seen & (np.abs(flow.astype(float)).max(2) > 0.5)
     error = np.abs(moved.astype(float) - target)[moving].mean()
     untouched = np.abs(reference.astype(float) - target)[moving].mean()
-    # Light changes with the surface's slope, so the match is close, not exact (1.4 levels on average).
     assert error < 3.0
-    assert error < 0.6 * untouched
+    assert error < 0.5 * untouched + 0.3, "0.3: two roundings to whole grey levels"
     assert 0 < (~seen).sum() < 0.25 * seen.size, "an opening mouth shows something that was hidden, but not much"
 
 
@@ -211,12 +213,14 @@ def test_lip_motion_is_linear_and_has_the_right_signs(studio: Studio) -> None:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_in_a_face_box_the_mouth_moves_in_the_lower_half(studio: Studio, seed: int) -> None:
-    mouths = np.stack([relaxed_units(), _units(jawOpen=0.6), _units(jawOpen=0.6)])
     scene = _scene(studio, seed)
-    scene = replace(scene, look=replace(scene.look, background=np.full_like(scene.look.background, 128.0)))
-    shut, opened, still = render_faces(studio, scene, mouths, 25, np.random.default_rng(seed)).astype(int)
-    moved, unmoved = np.abs(opened - shut), np.abs(still - opened)  # the head sways from frame to frame in both
-    assert moved[48:].mean() > 1.5 * unmoved[48:].mean()
-    assert moved[:48].mean() < 1.3 * unmoved[:48].mean()
+    silent, speaking = (
+        # Head, eyes and box move alike in both.
+        render_faces(studio, scene, np.stack([relaxed_units(), mouth]), 25, np.random.default_rng(seed)).astype(int)
+        for mouth in (relaxed_units(), _units(jawOpen=0.6))
+    )
+    np.testing.assert_array_equal(silent[0], speaking[0])
+    moved = np.abs(speaking[1] - silent[1])
+    assert moved[48:].mean() > 8 * moved[:48].mean()
     rows = (moved.sum((1, 2)) * np.arange(96)).sum() / moved.sum()
     assert 55 < rows < 85, "about three quarters down"
