@@ -129,9 +129,16 @@ def sample_bilinear(texture: F32, x: F32, y: F32) -> F32:
     return out
 
 
-def interpolate(values: npt.NDArray[np.floating], faces: I32, seen: Visible, mask: npt.NDArray[np.bool_]) -> F32:
-    """Interpolate per-vertex values (V, D) at the masked pixels; float32 (n, D)."""
-    return np.asarray(_mix(np.asarray(values, np.float32), faces, seen.triangle[mask], seen.weights[mask]))
+def interpolate(values: F32, faces: I32, triangle: I32, weights: F32) -> F32:
+    """Interpolate per-vertex values (V, D) at points of triangles; float32 (n, D).
+
+    Args:
+        values: float32 (V, D).
+        faces: int32 (F, 3).
+        triangle: int32 (n,), the face of each point.
+        weights: float32 (n, 3), its barycentric weights.
+    """
+    return np.asarray(_mix(values, faces, triangle, weights))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
@@ -144,9 +151,9 @@ def _mix(values, faces, triangle, weights):  # type: ignore[no-untyped-def]
     return out
 
 
-def interpolate_corners(values: F32, seen: Visible, mask: npt.NDArray[np.bool_]) -> F32:
-    """Interpolate values that every face has at its own corners (F, 3, D) at the masked pixels; float32 (n, D)."""
-    return np.asarray(_mix_corners(values, seen.triangle[mask], seen.weights[mask]))
+def interpolate_corners(values: F32, triangle: I32, weights: F32) -> F32:
+    """Interpolate values that every face has at its own corners (F, 3, D), as ``interpolate`` does; float32 (n, D)."""
+    return np.asarray(_mix_corners(values, triangle, weights))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)

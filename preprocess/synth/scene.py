@@ -120,7 +120,7 @@ class Studio:
 
     def _to_canvas(self, scene: Scene) -> F64:
         """View -> canvas, (2, 3), in crop px."""
-        return scene.transform + np.array([[0, 0, CANVAS_LEFT], [0, 0, CANVAS_TOP]])
+        return np.asarray(scene.transform + np.array([[0, 0, CANVAS_LEFT], [0, 0, CANVAS_TOP]]))
 
     def capture_part(self, scene: Scene, units: F32, transform: F64, size_px: int) -> Capture:
         """Take a picture of another part: ``transform`` (2, 3), view -> px of a square of ``size_px``.

@@ -19,6 +19,7 @@ from lipforge.preprocess.synth.eyes import Eyes
 from lipforge.preprocess.synth.head_data import (
     CAVITY,
     F32,
+    I32,
     LEFT_EYE,
     LOWER_TEETH,
     RIGHT_EYE,
@@ -85,9 +86,13 @@ class Shader:
     ) -> npt.NDArray[np.float64]:
         mask = seen.triangle >= 0
         head, light = self._head, look.light
-        kind = head.face_class[seen.triangle[mask]]
-        point = _Points(self, seen, mask, kind)
-        normal = interpolate(normals, head.faces, seen, mask)
+        triangle, weights = seen.triangle[mask], seen.weights[mask]
+        kind = head.face_class[triangle]
+        # All that is per vertex in one pass: looking the vertices up is what costs.
+        values = np.concatenate([normals, self._texel_xy, self._rest], 1)
+        mixed = interpolate(values, head.faces, triangle, weights)
+        normal, texel, rest = (np.ascontiguousarray(part) for part in np.split(mixed, (3, 5), 1))
+        point = _Points(kind, self._lip_share(kind, triangle, weights), texel, rest)
         normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
         normal *= np.where(normal[:, 2:] < 0, -1, 1)  # the mesh is thin: back faces shade as front ones
         colour = self._material(point, look, eyes)
@@ -109,6 +114,15 @@ class Shader:
         skin_gloss = light.skin_gloss * (1 - point.lip) + light.lip_gloss * point.lip
         strength = np.where(inside[:, None], 0.1 * (kind != CAVITY)[:, None], skin_gloss)
         return np.asarray(colour * lit + 255 * gloss * strength)
+
+    def _lip_share(self, kind: I32, triangle: I32, weights: F32) -> F32:
+        """How much of each point is lip, float32 (n, 1)."""
+        uv = interpolate_corners(self._head.face_uv, triangle, weights)
+        uv[:, 1] = 1 - uv[:, 1]  # the data counts v upwards
+        uv *= self._lip_mask.shape[0]
+        lip = sample_bilinear(self._lip_mask, uv[:, 0], uv[:, 1])
+        lip[kind != SKIN] = 0
+        return lip
 
     def _material(self, point: _Points, look: Appearance, eyes: Eyes) -> npt.NDArray[np.float64]:
         kind, texture = point.kind, sample_bilinear(look.texture, point.texel[:, 0], point.texel[:, 1])
@@ -146,22 +160,10 @@ def _f32(colour: npt.NDArray[np.float64]) -> F32:
 class _Points:
     """Per visible pixel (n): part, lip share (n, 1), texel position (n, 2), rest position (n, 3)."""
 
-    kind: npt.NDArray[np.int32]
+    kind: I32
     lip: F32
     texel: F32
     rest: F32
-
-    def __init__(self, shader: Shader, seen: Visible, mask: npt.NDArray[np.bool_], kind: npt.NDArray[np.int32]) -> None:
-        head = shader._head
-        uv = interpolate_corners(head.face_uv, seen, mask)
-        uv[:, 1] = 1 - uv[:, 1]  # the data counts v upwards
-        texel = np.asarray(uv * shader._lip_mask.shape[0], np.float32)
-        lip = sample_bilinear(shader._lip_mask, texel[:, 0], texel[:, 1])
-        lip[kind != SKIN] = 0
-        object.__setattr__(self, "kind", kind)
-        object.__setattr__(self, "lip", lip)
-        object.__setattr__(self, "texel", interpolate(shader._texel_xy, head.faces, seen, mask))
-        object.__setattr__(self, "rest", interpolate(shader._rest, head.faces, seen, mask))
 
 
 def draw_outlines(picture: F32, seen: Visible, inner_lips: F32, drawing: Drawing) -> None:
