@@ -16,7 +16,7 @@ from lipforge.preprocess.synth.face_boxes import render_faces
 from lipforge.preprocess.synth.foreground import Foreground
 from lipforge.preprocess.synth.landmarks import average_lip_motion
 from lipforge.preprocess.synth.motion_truth import flow_between, mouth_parts
-from lipforge.preprocess.synth.scene import Scene, Studio, crop_of, crop_picture, relaxed_units
+from lipforge.preprocess.synth.scene import Capture, Scene, Studio, crop_of, crop_picture, relaxed_units
 
 pytestmark = pytest.mark.network
 
@@ -68,6 +68,37 @@ def test_moving_the_reference_by_the_flow_gives_the_target(studio: Studio, seed:
     assert error < 3.0
     assert error < 0.5 * untouched + 0.3, "0.3: two roundings to whole grey levels"
     assert 0 < (~seen).sum() < 0.25 * seen.size, "an opening mouth shows something that was hidden, but not much"
+
+
+def _flow_by_arrays(reference: Capture, target: Capture, studio: Studio) -> tuple[np.ndarray, np.ndarray]:
+    """The truth of every sample of the canvas at once, nothing standing before it."""
+    triangle, depth = target.seen.triangle, reference.seen.depth
+    on_head, last = triangle >= 0, len(triangle) - 1
+    corners = reference.points[studio.head.faces[triangle]]
+    source = np.einsum("yxkd,yxk->yxd", corners, np.where(on_head[..., None], target.seen.weights, 0))
+    y, x = np.mgrid[: last + 1, : last + 1]
+    at = [np.clip(np.rint(source[..., k]).astype(int), 0, last) for k in (0, 1)]
+    seen = np.abs(depth[at[1], at[0]] - source[..., 2]) < 0.05
+    for dy, dx in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+        beside = depth[np.clip(at[1] + dy, 0, last), np.clip(at[0] + dx, 0, last)]
+        seen |= np.abs(beside - source[..., 2]) < 0.03
+    seen &= ((source[..., :2] > -3) & (source[..., :2] < last + 3)).all(2)
+    seen = np.where(on_head, seen, reference.seen.triangle < 0)
+    flow = np.where((on_head & seen)[..., None], source[..., :2] - np.stack([x, y], 2), 0)
+    flow, seen = crop_of(flow, studio.crop), crop_of(seen, studio.crop)
+    count = seen.reshape(96, 2, 96, 2).sum((1, 3))
+    return flow.reshape(96, 2, 96, 2, 2).sum((1, 3)) / np.maximum(count, 1)[..., None] / 2, count
+
+
+@pytest.mark.parametrize("seed", [9, 10])
+def test_the_fast_truth_is_the_plain_one(studio: Studio, seed: int) -> None:
+    scene = _scene(studio, seed)
+    wide, round_ = studio.capture(scene, _units(jawOpen=0.8)), studio.capture(scene, _units(mouthPucker=1.2))
+    flow, visible = flow_between(wide, round_, studio.head.faces, studio.crop)
+    plain, count = _flow_by_arrays(wide, round_, studio)
+    same = np.rint(count * 63.75) == visible
+    assert same.mean() > 0.999, "a source on the border between two pixels may round either way"
+    np.testing.assert_allclose(flow[same], plain[same], rtol=2e-3, atol=2e-3)  # float16
 
 
 def test_the_truth_holds_for_a_head_that_moves_too(studio: Studio) -> None:
