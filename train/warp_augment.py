@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lipforge.train.config import WarpAugmentConfig, WarpDataConfig
+from lipforge.train.mouth_parts import between_lips
 from lipforge.train.task import Batch
 
 
@@ -38,6 +39,8 @@ def _paint_teeth(batch: Batch, config: WarpDataConfig, generator: torch.Generato
     if len(rows):
         plane = inner[rows]
         fill = _teeth(plane, open_area[rows], size, generator)
+        # The contour is what the tracker saw: it may lie over lips, or over a hand before them.
+        plane = plane * between_lips(batch["reference_parts"][rows], size)
         batch["reference"][rows] = batch["reference"][rows] * (1.0 - plane) + fill * plane
 
 

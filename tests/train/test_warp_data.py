@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lipforge.kernels.errors import InputError
+from lipforge.kernels.spec import MouthPart
 from lipforge.train.config import WarpAugmentConfig, WarpDataConfig
 from lipforge.train.pairs import load_pairs
 from lipforge.train.sampler import Sampler
@@ -120,16 +121,20 @@ def test_teeth_are_painted_only_into_the_open_reference_of_a_shut_target() -> No
     config = WarpDataConfig(augment=WarpAugmentConfig(**{**vars(STILL), "teeth_share": 1.0}))
     for reference, target, painted in ((10, 0, True), (10, 10, False), (0, 0, False)):
         crop = torch.full((1, 3, 96, 96), 0.5)
+        parts = torch.zeros((1, 192, 192), dtype=torch.uint8)
+        parts[:, 100:, 80:104] = MouthPart.DARK  # something stands before the columns from 52 on
         batch = {
             "reference": crop.clone(),
             "target": crop.clone(),
             "reference_lips": planes(reference),
             "target_lips": planes(target),
+            "reference_parts": parts,
         }
         changed = (augment(batch, config, torch.Generator().manual_seed(0))["reference"] != crop).any(1)
         inside = batch["reference_lips"][:, 1] > 0
         assert bool(changed[inside].any()) == painted
         assert not changed[~inside].any()
+        assert not changed[..., 52:].any()
 
 
 def test_wanted_contour_is_disturbed_smoothly(data_root: Path) -> None:
