@@ -5,17 +5,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAGES := kernels runtime preprocess train export
-# A file's tests stay in one process, so that they share what they set up. Two rounds, so that no process grows too large.
-PARALLEL := --numprocesses auto --dist loadfile --max-worker-restart 0
-ROUND_1 := tests/runtime tests/train
-ROUND_2 := tests/export tests/kernels tests/preprocess $(wildcard tests/test_*.py) benchmarks
+# Every part of the tests is a process of its own; as many run at a time as there are cores, the longest first.
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+PARTS := runtime train live kernels preprocess export rest
+PART_live := tests/runtime/live tests/runtime/serve
+PART_runtime := tests/runtime $(PART_live:%=--ignore %)
+PART_rest := $(wildcard tests/test_*.py) benchmarks
+# What parts print comes part by part, where make can do that (GNU make 4).
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+IN_PARTS = $(MAKE) --no-print-directory --jobs $(JOBS) --keep-going $(SYNC) $(PARTS:%=test-%)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 # Keeps the folders of this checkout from being imported as top-level packages (`kernels` is a known package's name).
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test test-all check format bench build clean
+.PHONY: help demo setup test test-all check format bench build clean $(PARTS:%=test-%)
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -31,13 +36,14 @@ setup: $(VENV)/.dev  ## Install everything for development, torch included
 
 test: $(VENV)/.dev  ## Fetch the models and run the tests
 	$(BIN)/lipforge models fetch --all
-	$(BIN)/pytest $(PARALLEL) $(ROUND_1)
-	$(BIN)/pytest $(PARALLEL) $(ROUND_2)
+	+$(IN_PARTS)
 
 test-all: $(VENV)/.dev  ## Run the slow tests and those for accelerators too
 	$(BIN)/lipforge models fetch --all
-	$(BIN)/pytest $(PARALLEL) -m "" $(ROUND_1)
-	$(BIN)/pytest $(PARALLEL) -m "" $(ROUND_2)
+	+$(IN_PARTS) SELECT='-m ""'
+
+$(PARTS:%=test-%): test-%:
+	$(BIN)/pytest $(SELECT) $(or $(PART_$*),tests/$*)
 
 check: $(VENV)/.dev  ## Lint, formatting and types
 	$(BIN)/ruff check .

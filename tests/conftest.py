@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     import torch
 
 FAKES = Path(__file__).parent / "fakes"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def usual_ctrl_c() -> Iterator[None]:
+    """Python's own handler, here and in what tests start; a shell lets background processes ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def load_fake(name: str) -> ModuleType:

@@ -2,19 +2,10 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from lipforge.train.interrupts import InterruptGuard
-
-
-@pytest.fixture(autouse=True)
-def usual_ctrl_c() -> Iterator[None]:
-    """Python's own handler; a process that a shell started in the background ignores Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -30,14 +30,6 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def usual_ctrl_c() -> Iterator[None]:
-    """Python's own handler; a process that a shell started in the background ignores Ctrl-C."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def run(task: Task, options: RunOptions, said: io.StringIO | None = None) -> Outcome:
     return Loop(task, options, open_device("cpu"), Console(file=said or io.StringIO(), width=200)).run()
 
