@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fresh_generator import NARROW, SIZE_PX, fresh_generator, plan_of
 
 from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.onnx_engine import OnnxEngine
@@ -27,17 +28,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("openvino")
 
-SIZE_PX = 96
-NARROW: dict[str, Any] = {
-    "face": [4, 4, 8, 8, 8, 8, 8],
-    "face_repeats": [0] * 5,
-    "audio": [4, 4, 8, 8],
-    "audio_repeats": [0] * 4,
-    "audio_embedding": 8,
-    "decoder": [8, 8, 8, 8, 8, 4, 4],
-    "decoder_repeats": [0] * 6,
-    "head": 4,
-}
 SHIPPED = "synth-warp"
 # What `lipforge export synth-warp --target onnx-int8` leaves in float32.
 SHIPPED_FLOATS = ("/network/fine/conv/Conv", "/network/expand/Conv", "/network/coarse_flow/Conv", "/network/out/Conv")
@@ -56,41 +46,19 @@ class Graphs:
     arrays: dict[str, dict[str, tuple[tuple[int, ...], type]]]
 
 
-def settle(network: Any) -> None:
-    """Give fresh norms the statistics of some noise: without, values fade to denormal numbers, which are slow."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        network.train()(torch.rand(4, 1, 80, 16) * 8 - 4, torch.rand(4, 6, SIZE_PX, SIZE_PX))
-    network.eval()
-
-
 def build(folder: Path, *, narrow: bool) -> Graphs:
     """Write every graph."""
     import onnx
 
     from lipforge.export.int8.quantiser import Quantiser
-    from lipforge.export.plan import GraphPlan, tensor
     from lipforge.export.trace import to_onnx
-    from lipforge.export.wav2lip_graphs import InpaintGraph
-    from lipforge.train.models.wav2lip import Wav2Lip
 
-    torch.manual_seed(0)
-    network = Wav2Lip(**(NARROW if narrow else {}))
-    settle(network)
-    picture = (SIZE_PX, SIZE_PX, 3)
-    inputs = (
-        tensor("mel", "float32", 80, 16),
-        tensor("face", "uint8", *picture),
-        tensor("reference", "uint8", *picture),
-    )
-    outputs = (tensor("image", "uint8", *picture),)
-    plan = GraphPlan("published", InpaintGraph(network, SIZE_PX).eval(), inputs, outputs, {"image": 1.0})
+    network = fresh_generator(NARROW if narrow else None)
+    plan = plan_of("published", network)
     models = {"published": to_onnx(plan)}
     bundle = Bundle.load(SHIPPED)
     models |= {name: onnx.load_model(str(path)) for name, path in bundle.paths.items()}
-    arrays = {"published": {entry.name: _sizes(entry) for entry in (*inputs, *outputs)}}
+    arrays = {"published": {entry.name: _sizes(entry) for entry in (*plan.inputs, *plan.outputs)}}
     for name in bundle.paths:
         graph = bundle.graph(name)
         arrays[name] = {entry.name: _sizes(entry) for entry in (*graph.inputs, *graph.outputs)}
