@@ -36,12 +36,13 @@ def training_cases(device: str, folder: Path, *, tiny: bool) -> Iterator[Case]:
     """Yield a step of each network at each precision."""
     obstacle = "" if importlib.util.find_spec("omegaconf") else "omegaconf is not installed"
     tasks = functools.cache(functools.partial(_tasks, folder, tiny=tiny))
+    batches = functools.cache(functools.partial(_batch, tasks))
     for kind, sizes in (TINY_WINDOWS if tiny else WINDOWS).items():
-        counted = functools.cache(functools.partial(_count_flops, kind, tasks, device, folder))
+        counted = functools.cache(functools.partial(_count_flops, _Step(kind, tasks, batches, device, "none", folder)))
         for windows in sizes:
             for autocast, precision in PRECISIONS.items():
                 empty = Figure(SECTION, f"{kind}, {windows} windows of {FRAMES}", precision, windows * FRAMES, "frames")
-                step = _Step(kind, tasks, device, autocast, folder)
+                step = _Step(kind, tasks, batches, device, autocast, folder)
                 yield Case(empty, functools.partial(_time_step, step, windows, counted), obstacle)
 
 
@@ -49,6 +50,7 @@ def training_cases(device: str, folder: Path, *, tiny: bool) -> Iterator[Case]:
 class _Step:
     kind: str
     tasks: Callable[[], dict[str, Any]]
+    batches: Callable[[str, int], dict[str, torch.Tensor]]
     device: str
     autocast: str
     folder: Path
@@ -63,8 +65,7 @@ class _Step:
         task, device = self.tasks()[self.kind], open_device(self.device, self.autocast)
         learners = {name: Learner(network, task.loop, device) for name, network in task.networks.items()}
         train_step = TrainStep(task, learners, device, ALONE, self.folder)
-        batches = [task.batch(number) for number in range(-(-windows // task.loop.batch_size))]
-        batch = {name: torch.cat([part[name] for part in batches])[:windows] for name in batches[0]}
+        batch = self.batches(self.kind, windows)
         if device.pins_memory:
             batch = {name: value.pin_memory() for name, value in batch.items()}
 
@@ -88,10 +89,17 @@ def _time_step(step: _Step, windows: int, counted: Callable[[], float], clock: C
     return least, median, note
 
 
-def _count_flops(kind: str, tasks: Callable[[], dict[str, Any]], device: str, folder: Path) -> float:
+def _batch(tasks: Callable[[], dict[str, Any]], kind: str, windows: int) -> dict[str, torch.Tensor]:
+    """Put as many of the trainer's batches together as make so many windows."""
+    task = tasks()[kind]
+    parts = [task.batch(number) for number in range(-(-windows // task.loop.batch_size))]
+    return {name: torch.cat([part[name] for part in parts])[:windows] for name in parts[0]}
+
+
+def _count_flops(step: _Step) -> float:
     """Return the floating-point operations of a step for each frame: of convolutions and products, both ways."""
-    windows = tasks()[kind].loop.batch_size
-    run = _Step(kind, tasks, device, "none", folder).ready(windows)
+    windows = step.tasks()[step.kind].loop.batch_size
+    run = step.ready(windows)
     with FlopCounterMode(display=False) as counter:
         run()
     return counter.get_total_flops() / (windows * FRAMES)
