@@ -21,8 +21,8 @@ from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.onnx_engine import CPU_PROVIDER, OnnxEngine
 
 SECTION, SHIPPED = "networks", "synth-warp"
-BATCHES, TINY_BATCHES = (1, 8, 64), (1, 2)
-CPU_BATCHES = (1, 8)
+BATCHES, TINY_BATCHES = (1, 8, 64), (2,)
+CPU_BATCHES = (1, 2, 8)
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 PROVIDERS = {"CUDA": "CUDAExecutionProvider", "TensorRT": "TensorrtExecutionProvider"}
 

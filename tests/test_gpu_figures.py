@@ -33,14 +33,20 @@ def figures(tmp_path: Path, *words: str, **variables: str) -> tuple[dict[tuple[s
     return {(row["what"], row["how"]): row for row in rows}, done.stdout
 
 
-def test_networks_and_what_is_missing(tmp_path: Path) -> None:
-    rows, printed = figures(tmp_path, "networks", "onnxruntime", "compile")
-    assert rows["published generator", "torch bf16"]["median_ms"] > 0
-    assert rows["shipped networks", "torch fp16"]["median_ms"] > 0
+def test_graphs_and_what_is_missing(tmp_path: Path) -> None:
+    rows, printed = figures(tmp_path, "onnxruntime", "compile")
     assert rows["published generator", "onnxruntime CPU fp32"]["median_ms"] > 0
+    assert rows["shipped networks", "onnxruntime CPU fp32"]["median_ms"] > 0
     assert rows["published generator", "torch.compile fp16"]["note"] == "left out: needs a CUDA device"
     assert rows["both", "onnxruntime TensorRT"]["median_ms"] is None
     assert "left out: the installed onnxruntime has no TensorrtExecutionProvider" in printed
+
+
+@pytest.mark.slow
+def test_networks_in_torch(tmp_path: Path) -> None:
+    rows, _ = figures(tmp_path, "networks")
+    assert rows["published generator", "torch bf16"]["median_ms"] > 0
+    assert rows["shipped networks", "torch fp16"]["median_ms"] > 0
 
 
 @pytest.mark.slow
