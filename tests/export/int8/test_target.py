@@ -26,7 +26,7 @@ from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.generator import load_generator
 from lipforge.runtime.manifest import Manifest
 
-OPTIONS = Int8Options(least_psnr_db=20.0, samples=6, judged=4)
+OPTIONS = Int8Options(least_psnr_db=20.0, samples=6, judged=4, expert="none")
 
 
 def options_of(data: Path, **changes: Any) -> TargetOptions:
