@@ -1,7 +1,7 @@
 """Networks on every engine: ms a frame of the published generator and of the shipped model, at batch 1 and 8.
 
 ``pytest benchmarks/bench_engines.py --benchmark-enable --benchmark-only`` times each engine by itself; run as a script
-it takes them in turns, so that a busy machine is unfair to none, and prints the table of docs/export.md. The published
+it takes them in turns, with one thread and with two, and prints the tables of docs/export.md. The published
 size has fresh weights and 8 bits are calibrated on drawn samples: neither changes the time. In a smoke run the
 generator is narrow.
 """
@@ -144,43 +144,64 @@ def test_engine(benchmark, graphs, network, engine, batch, threads):
     benchmark(runner(graphs, network, engine, batch, threads))
 
 
-def measure(runs: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
+@dataclass
+class Times:
+    """Seconds of a run, round by round: on the wall, and of all the process's cores."""
+
+    wall: list[float]
+    cpu: list[float]
+
+
+def measure(runs: dict[Any, Callable[[], object]], rounds: int) -> dict[Any, Times]:
     """Time every run once a round, in turns."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times = {key: Times([], []) for key in runs}
     for run in runs.values():
         run()
     for _ in range(rounds):
-        for name, run in runs.items():
-            start = clock()
+        for key, run in runs.items():
+            wall, cpu = time.perf_counter(), time.process_time()
             run()
-            times[name].append(clock() - start)
+            times[key].wall.append(time.perf_counter() - wall)
+            times[key].cpu.append(time.process_time() - cpu)
     return times
 
 
 def table(graphs: Graphs, rounds: int, threads: Sequence[int]) -> None:
-    """Print ms a frame: CPU time with one thread, wall time with more; and how often faster than torch at batch 1."""
-    for count in threads:
-        clock = time.process_time if count == 1 else time.perf_counter
-        peer: float | None = None
-        for batch in BATCHES:
-            pairs = [(network, engine) for network in NETWORKS for engine in ENGINES[network == "shipped" :]]
-            runs = {f"{network} | {engine}": runner(graphs, network, engine, batch, count) for network, engine in pairs}
-            for name, times in measure(runs, rounds, clock).items():
-                least, middle = (1000 * pick(times) / batch for pick in (min, statistics.median))
-                peer = middle if peer is None else peer
-                ratio = f"{peer / middle:.1f}"
-                print(f"| {count} | {batch} | {name} | {least:.2f} | {middle:.2f} | {ratio} |", flush=True)
+    """Print ms a frame of every network and engine at every batch size; see ``main``."""
+    pairs = [(network, engine) for network in NETWORKS for engine in ENGINES[network == "shipped" :]]
+    peer: float | None = None
+    for batch in BATCHES:
+        keys = [(*pair, count) for pair in pairs for count in threads]
+        runs = {(*pair, count): runner(graphs, *pair, batch, count) for *pair, count in keys}
+        times = measure(runs, rounds)
+        for pair in pairs:
+            cpu = times[(*pair, threads[0])].cpu
+            least, middle = (1000 * pick(cpu) / batch for pick in (min, statistics.median))
+            peer = middle if peer is None else peer
+            walls = [1000 * min(times[(*pair, count)].wall) / batch for count in threads]
+            cells = [*pair, f"{batch}", f"{least:.2f}", f"{middle:.2f}", f"{peer / middle:.1f}"]
+            cells += [f"{wall:.2f}" for wall in walls]
+            if len(walls) > 1:
+                cells.append(f"{walls[0] / walls[-1]:.2f}")
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
+    """Print a table: all engines and numbers of threads take turns, so that a busy machine is unfair to none.
+
+    CPU time is that of the first number of threads, and "times torch" compares its medians with torch at batch 1. Wall
+    times are the least ones, and "faster" is that of the first number of threads over that of the last. Nothing spins:
+    start it with OMP_WAIT_POLICY=passive, which torch's threads obey; the others never do.
+    """
+    parser = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, nargs="+", default=THREADS)
     parser.add_argument("--narrow", action="store_true", help="a narrow generator, to try the script out")
     options = parser.parse_args()
-    print("| threads | batch | network | engine | least ms | median ms | times torch, batch 1 |")
-    print("|-|-|-|-|-|-|-|")
+    heads = ["network", "engine", "batch", "CPU ms, least", "median", "times torch"]
+    heads += [f"wall ms, {count} thread{'s' * (count > 1)}" for count in options.threads]
+    heads += ["faster"] * (len(options.threads) > 1)
+    print(f"| {' | '.join(heads)} |\n|{'-|' * len(heads)}")
     with tempfile.TemporaryDirectory() as folder:
         table(build(Path(folder), narrow=options.narrow), options.rounds, options.threads)
 
