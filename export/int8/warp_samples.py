@@ -14,8 +14,10 @@ from lipforge.export.int8.samples import HELD_OUT_SHARE, SEED, check_fps, mel_wi
 from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.mel import log_mel
 from lipforge.kernels.polygon import draw_lips
+from lipforge.kernels.spec import WarpSpec
 from lipforge.kernels.warp import WarpScratch, composite
 from lipforge.runtime.engine import Arrays
+from lipforge.runtime.faces.similarity import enlarge_transform
 from lipforge.runtime.manifest import Manifest
 from lipforge.train.clips import Clip, load_clips
 from lipforge.train.pairs import PairSet, load_pairs
@@ -61,13 +63,15 @@ class WarpSamples:
         """Draw every sample, or the first ``most``; graphs that are not given are the bundle's own."""
         listen, move = (graphs.get(name, self._own[name]) for name in ("audio2lips", "warp"))
         mouths, scratch = [], WarpScratch()
+        to_fields = enlarge_transform(np.eye(2, 3), self._manifest.warp.factor)
+        spec = WarpSpec(self._manifest.warp.border_field_px)
         for sample, lips in list(zip(self._samples, self._lips, strict=True))[:most]:
             moved = listen({"mel": sample.mel})["lips"][0] - lips
             fed = self._feed(sample, sample.wanted + moved[:, :2].astype(np.float32))
             fields = move(fed)
             image = np.ascontiguousarray(sample.crop[..., ::-1])
             flow, mask, colour = (np.ascontiguousarray(fields[name][0]) for name in ("flow", "mask", "colour"))
-            composite(image, scratch, np.eye(2, 3), flow, mask[0], colour, self._manifest.warp)
+            composite(image, scratch, to_fields, flow, mask[0], colour, spec)
             mouths.append(Mouth(image, self._mouth(sample)))
         return mouths
 
