@@ -112,9 +112,10 @@ def add_int8(folder: Path, manifest: Manifest, options: Int8Options, runtime: Ru
     goal = options.least_psnr_db + MARGIN_DB + 10.0 * float(np.log10(len(manifest.graphs)))
     with _Scratch(folder) as scratch:
         for name, graph in manifest.graphs.items():
-            options.say(f"{name}: measuring ranges on {len(calibration)} samples")
+            feeds = calibration.feeds(name)
+            options.say(f"{name}: measuring ranges on {len(feeds)} inputs")
             model = onnx.load_model(str(folder / graph.file))
-            quantiser = Quantiser(model, calibration.feeds(name), channels_last=runtime.channels_last)
+            quantiser = Quantiser(model, feeds, channels_last=runtime.channels_last)
             look = _Look(name, calibration, scratch, runtime)
             choices[name] = quantiser, choose_layers(quantiser, look, goal, options.say)
     for name, (_, choice) in choices.items():
