@@ -44,7 +44,7 @@ class Int8Sync:
     """What a judge of sync says of a bundle in 8 bits.
 
     Attributes:
-        judge: name of the sync expert, or ``lips`` where what the audio network says of them is compared.
+        judge: name of the sync expert; ``lips`` before it where what the audio network says of them is compared too.
         clips: held-out clips that were judged.
         frames: of all of them.
         measures: by name.

@@ -17,8 +17,9 @@ from lipforge.runtime.manifest import Manifest
 NOBODY = "none"
 """In place of an expert's name: sync is not judged."""
 
-CLIPS, FRAMES = 8, 75
-"""Held-out clips that are judged, and the most frames of each: three seconds of speech hold a dozen syllables."""
+CLIPS, FRAMES, LEAST_FRAMES = 8, 75, 10
+"""Held-out clips that are judged, and the most and the fewest frames of each: three seconds of speech hold a dozen
+syllables, and fewer than ten frames offer an expert no shifts worth a look."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +75,13 @@ class SyncJudge(Protocol):
         """Return measures by name with these graphs; those not given are the bundle's own."""
 
 
-def open_judge(manifest: Manifest, root: Path, expert: str, own: Mapping[str, Run]) -> SyncJudge | None:
-    """Return who judges a bundle's sync on the held-out clips of a dataset, or None if nobody shall.
+def open_judges(manifest: Manifest, root: Path, expert: str, own: Mapping[str, Run]) -> Sequence[SyncJudge]:
+    """Return who judges a bundle's sync on the held-out clips of a dataset; nobody if that is what was asked for.
 
     Args:
         manifest: of the bundle.
         root: the dataset.
-        expert: name or folder of a sync expert's bundle, or ``NOBODY``; only inpaint generators need one.
+        expert: name or folder of a sync expert's bundle, or ``NOBODY``.
         own: the bundle's own graphs.
 
     Raises:
@@ -89,19 +90,22 @@ def open_judge(manifest: Manifest, root: Path, expert: str, own: Mapping[str, Ru
         BackendError: the expert cannot be run.
     """
     if expert == NOBODY:
-        return None
+        return ()
     if manifest.generator == "warp":
-        from lipforge.export.int8.warp_sync import open_lips_judge
+        from lipforge.export.int8.warp_sync import open_warp_judges
 
-        return open_lips_judge(manifest, root, own)
+        return open_warp_judges(manifest, root, expert, own)
     from lipforge.export.int8.inpaint_sync import open_expert_judge
 
-    return open_expert_judge(manifest, root, expert, own)
+    return (open_expert_judge(manifest, root, expert, own),)
 
 
-def judge_sync(judge: SyncJudge, graphs: Mapping[str, Run]) -> Int8Sync:
+def judge_sync(judges: Sequence[SyncJudge], graphs: Mapping[str, Run]) -> Int8Sync:
     """Compare these graphs with the bundle's own."""
-    before, after = judge.measure({}), judge.measure(graphs)
+    before, after = dict[str, float](), dict[str, float]()
+    for judge in judges:
+        before |= judge.measure({})
+        after |= judge.measure(graphs)
     if before.get("lse_c", 1.0) < LEAST_CONFIDENCE:
         del before["offset_ms"]
     measures = {
@@ -109,7 +113,8 @@ def judge_sync(judge: SyncJudge, graphs: Mapping[str, Run]) -> Int8Sync:
         for name, value in before.items()
         if np.isfinite([value, after[name]]).all()
     }
-    return Int8Sync(judge.name, judge.clips, judge.frames, measures)
+    names = " and ".join(judge.name for judge in judges)
+    return Int8Sync(names, min(judge.clips for judge in judges), min(judge.frames for judge in judges), measures)
 
 
 def check_sync(found: Int8Sync, name: str) -> None:

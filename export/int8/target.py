@@ -14,7 +14,7 @@ from lipforge.export.int8.mouth import Likeness, MouthSamples, Run, likeness
 from lipforge.export.int8.quantiser import Quantiser
 from lipforge.export.int8.samples import open_samples
 from lipforge.export.int8.sensitivity import Choice, choose_layers
-from lipforge.export.int8.sync import check_sync, judge_sync, open_judge
+from lipforge.export.int8.sync import check_sync, judge_sync, open_judges
 from lipforge.export.reduced import describe_reduced
 from lipforge.export.verify import reference_arrays
 from lipforge.kernels.errors import ExportError, InputError
@@ -106,7 +106,7 @@ def add_int8(folder: Path, manifest: Manifest, options: Int8Options, runtime: Ru
     own = _runs(folder, manifest, runtime)
     calibration, judging, fingerprint = open_samples(manifest, options, own)
     assert options.calibration is not None  # ``open_samples`` has read it
-    judge = open_judge(manifest, options.calibration, options.expert, own)  # before the work of minutes
+    judges = open_judges(manifest, options.calibration, options.expert, own)  # before the work of minutes
     choices: dict[str, tuple[Quantiser, Choice]] = {}
     # Errors of several graphs add up, so each has to be better than the whole.
     goal = options.least_psnr_db + MARGIN_DB + 10.0 * float(np.log10(len(manifest.graphs)))
@@ -124,9 +124,10 @@ def add_int8(folder: Path, manifest: Manifest, options: Int8Options, runtime: Ru
     found = likeness(judging.draw(quantised), judging.draw({}))
     entry = _entry(choices, found, fingerprint, (len(calibration), len(judging)), options)
     _check(entry, manifest.name)
-    if judge is not None:
-        options.say(f"judging sync by {judge.name} on {judge.frames} frames of {judge.clips} held-out clips")
-        sync = judge_sync(judge, quantised)
+    if judges:
+        names = " and ".join(judge.name for judge in judges)
+        options.say(f"judging sync by {names} on {judges[0].frames} frames of {judges[0].clips} held-out clips")
+        sync = judge_sync(judges, quantised)
         check_sync(sync, manifest.name)
         entry = replace(entry, sync=sync)
     reference = read_reference(folder / REFERENCE_NAME)

@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 
 from lipforge.export.int8.mouth import Mouth, MouthSamples, Run
 from lipforge.export.int8.samples import HELD_OUT_SHARE, SEED, check_fps, mel_window
+from lipforge.export.int8.still_head import StillHead
 from lipforge.kernels.errors import ConfigError
 from lipforge.kernels.mel import log_mel
-from lipforge.kernels.polygon import draw_lips
-from lipforge.kernels.spec import WarpSpec
-from lipforge.kernels.warp import WarpScratch, composite
 from lipforge.runtime.engine import Arrays
-from lipforge.runtime.faces.similarity import enlarge_transform
 from lipforge.runtime.manifest import Manifest
 from lipforge.train.clips import Clip, load_clips
 from lipforge.train.pairs import PairSet, load_pairs
@@ -66,28 +63,20 @@ class WarpSamples:
         """Return the inputs of a graph, batch 1 each."""
         if graph == "audio2lips":
             return [{"mel": mel[None]} for sample in self._samples for mel in sample.mels]
-        return [self._feed(sample, sample.wanted) for sample in self._samples]
+        return [self._head(sample).feed(sample.wanted) for sample in self._samples]
 
     def draw(self, graphs: Mapping[str, Run], most: int | None = None) -> list[Mouth]:
         """Draw every sample, or the first ``most``; graphs that are not given are the bundle's own."""
         listen, move = (graphs.get(name, self._own[name]) for name in ("audio2lips", "warp"))
-        mouths, scratch = [], WarpScratch()
-        to_fields = enlarge_transform(np.eye(2, 3), self._manifest.warp.factor)
-        spec = WarpSpec(self._manifest.warp.border_field_px)
+        mouths = []
         for sample, lips in list(zip(self._samples, self._lips, strict=True))[:most]:
             moved = listen({"mel": sample.mel})["lips"][0] - lips
-            fed = self._feed(sample, sample.wanted + moved[:, :2].astype(np.float32))
-            fields = move(fed)
-            image = np.ascontiguousarray(sample.crop[..., ::-1])
-            flow, mask, colour = (np.ascontiguousarray(fields[name][0]) for name in ("flow", "mask", "colour"))
-            composite(image, scratch, to_fields, flow, mask[0], colour, spec)
-            mouths.append(Mouth(image, self._mouth(sample)))
+            drawn = self._head(sample).draw(move, sample.wanted + moved[:, :2].astype(np.float32))
+            mouths.append(Mouth(drawn, self._mouth(sample)))
         return mouths
 
-    def _feed(self, sample: _Sample, wanted: NDArray[np.float32]) -> Arrays:
-        size = self._manifest.crop.size_px
-        planes = [draw_lips(np.ascontiguousarray(c), self._manifest.lips, size) for c in (sample.seen, wanted)]
-        return {"reference": sample.crop[None], "reference_lips": planes[0][None], "target_lips": planes[1][None]}
+    def _head(self, sample: _Sample) -> StillHead:
+        return StillHead(self._manifest, sample.crop, sample.seen, sample.wanted)
 
     def _mouth(self, sample: _Sample) -> NDArray[np.float32]:
         """Return the box around both contours, float32 (S, S)."""

@@ -13,9 +13,9 @@ import pytest
 from lipforge.export.export_bundle import ExportRequest, export_bundle
 from lipforge.export.from_bundle import export_from_bundle
 from lipforge.export.int8.inpaint_sync import longest_run, open_expert_judge
-from lipforge.export.int8.sync import LOSSES, NOBODY, check_sync, judge_sync, open_judge
+from lipforge.export.int8.sync import LOSSES, NOBODY, check_sync, judge_sync, open_judges
 from lipforge.export.int8.target import Int8Options
-from lipforge.export.int8.warp_sync import open_lips_judge, opening_of
+from lipforge.export.int8.warp_sync import open_warp_judges, opening_of
 from lipforge.export.targets import INT8, TargetOptions
 from lipforge.kernels.errors import ConfigError, ExportError
 from lipforge.kernels.spec import FaceBoxSpec, LipSpec
@@ -81,7 +81,7 @@ def test_an_expert_that_fits_judges_the_mouths_as_they_are_seen(drawing: Bundle,
     def black(arrays: Arrays) -> Arrays:
         return {"image": np.zeros_like(own["wav2lip"](arrays)["image"])}
 
-    same = judge_sync(judge, own).measures
+    same = judge_sync([judge], own).measures
     assert {one.loss for one in same.values()} == {0.0}
     changed = judge.measure({"wav2lip": black})
     assert changed["lse_d"] != judge.measure({})["lse_d"]
@@ -90,10 +90,10 @@ def test_an_expert_that_fits_judges_the_mouths_as_they_are_seen(drawing: Bundle,
 def test_an_expert_for_other_faces_is_refused(drawing: Bundle, data: Path) -> None:
     own = runs_of(drawing)
     with pytest.raises(ExportError, match=r"the expert synth-expert was made for FaceBoxSpec.*--expert none"):
-        open_judge(drawing.manifest, data, "synth-expert", own)
-    assert open_judge(drawing.manifest, data, NOBODY, own) is None
+        open_judges(drawing.manifest, data, "synth-expert", own)
+    assert open_judges(drawing.manifest, data, NOBODY, own) == ()
     with pytest.raises(ConfigError, match="holds audio2lips, warp and no syncnet"):
-        open_judge(drawing.manifest, data, "synth-warp", own)
+        open_judges(drawing.manifest, data, "synth-warp", own)
 
 
 def test_the_manifest_keeps_what_was_found(wav2lip: Path, data: Path, expert: Path, tmp_path: Path) -> None:
@@ -110,14 +110,16 @@ def test_the_manifest_keeps_what_was_found(wav2lip: Path, data: Path, expert: Pa
 def test_a_bundle_that_lost_sync_is_not_written(bundle: Path, data: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setitem(LOSSES, "landmark_distance", replace(LOSSES["landmark_distance"], most=-1.0))
     options = Int8Options(data, least_psnr_db=20.0, samples=6, judged=4)
-    with pytest.raises(ExportError, match=r"8 bits cost sync, by lips on 1 held-out clips: .*landmark_distance 0\.000"):
+    with pytest.raises(
+        ExportError, match=r"8 bits cost sync, by lips and synth-expert on 1 held-out clips: .*landmark_distance 0\.000"
+    ):
         export_from_bundle(bundle, tmp_path / "new", INT8, TargetOptions(options))
     assert not list(tmp_path.iterdir())
 
 
 def test_lips_that_come_late_or_stay_shut_show(data: Path) -> None:
     loaded = Bundle.load()
-    judge = open_lips_judge(loaded.manifest, data, runs_of(loaded))
+    judge, _ = open_warp_judges(loaded.manifest, data, "synth-expert", runs_of(loaded))
     own = runs_of(loaded)["audio2lips"]
     queue = [np.zeros((1, 40, 3), np.float32)] * 2
 
@@ -131,6 +133,25 @@ def test_lips_that_come_late_or_stay_shut_show(data: Path) -> None:
     assert judge.measure({"audio2lips": own})["landmark_distance"] == 0.0
     assert judge.measure({"audio2lips": lower})["landmark_distance"] == pytest.approx(2 * 2**0.5 / 40, rel=1e-3)
     assert judge.measure({"audio2lips": late})["landmark_distance"] > 0.0
+
+
+def test_the_expert_sees_what_the_warp_network_draws(data: Path) -> None:
+    loaded = Bundle.load()
+    own = runs_of(loaded)
+    _, judge = open_warp_judges(loaded.manifest, data, "synth-expert", own)
+    assert (judge.name, judge.clips, judge.frames) == ("synth-expert", 1, 12)
+
+    def still(arrays: Arrays) -> Arrays:
+        return {name: np.zeros_like(field) for name, field in own["warp"](arrays).items()}
+
+    assert judge.measure(own) == judge.measure({})
+    assert judge.measure({"warp": still})["lse_d"] != judge.measure({})["lse_d"]
+
+
+def test_an_expert_on_faces_that_a_crop_does_not_place_is_refused(data: Path, expert: Path) -> None:
+    loaded = Bundle.load()
+    with pytest.raises(ExportError, match=r"looks at faces cut out otherwise, by FaceBoxSpec.*--expert none"):
+        open_judges(loaded.manifest, data, str(expert), runs_of(loaded))
 
 
 def test_the_opening_is_the_widest_gap_of_the_inner_lips() -> None:
