@@ -166,11 +166,11 @@ def measure(runs: dict[Any, Callable[[], object]], rounds: int) -> dict[Any, Tim
     return times
 
 
-def table(graphs: Graphs, rounds: int, threads: Sequence[int]) -> None:
+def table(graphs: Graphs, rounds: int, threads: Sequence[int], batches: Sequence[int]) -> None:
     """Print ms a frame of every network and engine at every batch size; see ``main``."""
     pairs = [(network, engine) for network in NETWORKS for engine in ENGINES[network == "shipped" :]]
     peer: float | None = None
-    for batch in BATCHES:
+    for batch in batches:
         # Fewer threads first: pools of more may still be winding down when the next run begins.
         keys = [(*pair, count) for count in threads for pair in pairs]
         runs = {(*pair, count): runner(graphs, *pair, batch, count) for *pair, count in keys}
@@ -197,6 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, nargs="+", default=THREADS)
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--narrow", action="store_true", help="a narrow generator, to try the script out")
     options = parser.parse_args()
     heads = ["network", "engine", "batch", "CPU ms, least", "median", "times torch"]
@@ -204,7 +205,7 @@ def main() -> None:
     heads += ["faster"] * (len(options.threads) > 1)
     print(f"| {' | '.join(heads)} |\n|{'-|' * len(heads)}")
     with tempfile.TemporaryDirectory() as folder:
-        table(build(Path(folder), narrow=options.narrow), options.rounds, options.threads)
+        table(build(Path(folder), narrow=options.narrow), options.rounds, options.threads, options.batches)
 
 
 if __name__ == "__main__":
