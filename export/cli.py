@@ -91,8 +91,8 @@ def export() -> None:
 @click.option(
     "--expert",
     metavar="BUNDLE|NAME|none",
-    help="(onnx-int8, openvino) Sync expert that compares mouths in 8 bits with those in float32, made for faces cut out "
-    "like the dataset's; none: nobody judges sync.  [default: the shipped one]",
+    help="(onnx-int8, openvino) Sync expert that compares mouths in 8 bits with those in float32, made for faces cut "
+    "out like the dataset's; none: nobody judges sync.  [default: the shipped one]",
 )
 @ascend_options
 @click.pass_context
