@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from drawn_clips import write_frame_folders
 from figures import Case, Clock, Figure
 from torch.utils.flop_counter import FlopCounterMode
 
 SECTION = "training step"
-DRAWN = Path(__file__).parents[1] / "tests" / "train" / "conftest.py"
 WINDOWS = {"wav2lip": (16, 64), "syncnet": (64, 256)}
 """Batch sizes: the published one, and one that keeps a large GPU busy."""
 
@@ -137,7 +137,7 @@ def _tasks(folder: Path, *, tiny: bool) -> dict[str, Any]:
     from lipforge.train.wav2lip_task import Wav2LipTask
 
     root = folder / "clips"
-    _draw_clips(root)
+    write_frame_folders(root)
     sync_config, config = _configs(folder / "expert.pth", tiny=tiny)
     torch.manual_seed(0)
     torch.save({"state_dict": SyncNet(**vars(sync_config.model)).state_dict()}, folder / "expert.pth")
@@ -157,16 +157,3 @@ def _configs(expert: Path, *, tiny: bool) -> tuple[Any, Any]:
         load_config(SyncNetConfig, overrides=words),
         load_config(Wav2LipConfig, file=preset, overrides=[*words, f"loss.expert={expert}"]),
     )
-
-
-def _draw_clips(root: Path) -> None:
-    spec = importlib.util.spec_from_file_location("drawn_mouths", DRAWN)
-    assert spec is not None
-    assert spec.loader is not None
-    drawn = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(drawn)
-    for number in range(4):
-        drawn.write_talking_clip(root / "main" / str(number), number, frames=60)
-    (root / "filelists").mkdir()
-    (root / "filelists" / "train.txt").write_text("main/0\nmain/1\nmain/2\n")
-    (root / "filelists" / "val.txt").write_text("main/3\n")
