@@ -79,7 +79,7 @@ class _Step:
 def _time_step(step: _Step, windows: int, counted: Callable[[], float], clock: Clock) -> tuple[float, float, str]:
     flops = counted() * windows * FRAMES
     run = step.ready(windows)
-    for _ in range(WARM_UP):
+    for _ in range(WARM_UP if clock.seconds else 1):
         run()
     with _Utilisation(step.device) as utilisation:
         least, median = Clock(clock.device, 4 * clock.seconds).on_host(run)
