@@ -1,7 +1,7 @@
 """Networks on every engine: ms a frame of the published generator and of the shipped model, at batch 1 and 8.
 
 ``pytest benchmarks/bench_engines.py --benchmark-enable --benchmark-only`` times each engine by itself; run as a script
-it takes them in turns, so that a busy machine is unfair to none, and prints the table of docs/export.md. The published
+it takes them in turns, with one thread and with two, and prints the tables of docs/export.md. The published
 size has fresh weights and 8 bits are calibrated on drawn samples: neither changes the time. In a smoke run the
 generator is narrow.
 """
@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fresh_generator import NARROW, SIZE_PX, fresh_generator, plan_of
 
 from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.onnx_engine import OnnxEngine
@@ -27,20 +28,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("openvino")
 
-SIZE_PX = 96
-NARROW: dict[str, Any] = {
-    "face": [4, 4, 8, 8, 8, 8, 8],
-    "face_repeats": [0] * 5,
-    "audio": [4, 4, 8, 8],
-    "audio_repeats": [0] * 4,
-    "audio_embedding": 8,
-    "decoder": [8, 8, 8, 8, 8, 4, 4],
-    "decoder_repeats": [0] * 6,
-    "head": 4,
-}
 SHIPPED = "synth-warp"
 # What `lipforge export synth-warp --target onnx-int8` leaves in float32.
-SHIPPED_FLOATS = ("/network/fine/conv/Conv", "/network/expand/Conv", "/network/coarse_flow/Conv", "/network/out/Conv")
+SHIPPED_FLOATS = ("/network/low/Conv", "/network/out/Conv")
 NETWORKS = ("published", "shipped")
 ENGINES = ("torch", "onnxruntime fp32", "onnxruntime int8", "openvino fp32", "openvino int8")
 BATCHES, THREADS = (1, 8), (1, 2)
@@ -56,41 +46,19 @@ class Graphs:
     arrays: dict[str, dict[str, tuple[tuple[int, ...], type]]]
 
 
-def settle(network: Any) -> None:
-    """Give fresh norms the statistics of some noise: without, values fade to denormal numbers, which are slow."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        network.train()(torch.rand(4, 1, 80, 16) * 8 - 4, torch.rand(4, 6, SIZE_PX, SIZE_PX))
-    network.eval()
-
-
 def build(folder: Path, *, narrow: bool) -> Graphs:
     """Write every graph."""
     import onnx
 
     from lipforge.export.int8.quantiser import Quantiser
-    from lipforge.export.plan import GraphPlan, tensor
     from lipforge.export.trace import to_onnx
-    from lipforge.export.wav2lip_graphs import InpaintGraph
-    from lipforge.train.models.wav2lip import Wav2Lip
 
-    torch.manual_seed(0)
-    network = Wav2Lip(**(NARROW if narrow else {}))
-    settle(network)
-    picture = (SIZE_PX, SIZE_PX, 3)
-    inputs = (
-        tensor("mel", "float32", 80, 16),
-        tensor("face", "uint8", *picture),
-        tensor("reference", "uint8", *picture),
-    )
-    outputs = (tensor("image", "uint8", *picture),)
-    plan = GraphPlan("published", InpaintGraph(network, SIZE_PX).eval(), inputs, outputs, {"image": 1.0})
+    network = fresh_generator(NARROW if narrow else None)
+    plan = plan_of("published", network)
     models = {"published": to_onnx(plan)}
     bundle = Bundle.load(SHIPPED)
     models |= {name: onnx.load_model(str(path)) for name, path in bundle.paths.items()}
-    arrays = {"published": {entry.name: _sizes(entry) for entry in (*inputs, *outputs)}}
+    arrays = {"published": {entry.name: _sizes(entry) for entry in (*plan.inputs, *plan.outputs)}}
     for name in bundle.paths:
         graph = bundle.graph(name)
         arrays[name] = {entry.name: _sizes(entry) for entry in (*graph.inputs, *graph.outputs)}
@@ -176,45 +144,68 @@ def test_engine(benchmark, graphs, network, engine, batch, threads):
     benchmark(runner(graphs, network, engine, batch, threads))
 
 
-def measure(runs: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]) -> dict[str, list[float]]:
+@dataclass
+class Times:
+    """Seconds of a run, round by round: on the wall, and of all the process's cores."""
+
+    wall: list[float]
+    cpu: list[float]
+
+
+def measure(runs: dict[Any, Callable[[], object]], rounds: int) -> dict[Any, Times]:
     """Time every run once a round, in turns."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
+    times = {key: Times([], []) for key in runs}
     for run in runs.values():
         run()
     for _ in range(rounds):
-        for name, run in runs.items():
-            start = clock()
+        for key, run in runs.items():
+            wall, cpu = time.perf_counter(), time.process_time()
             run()
-            times[name].append(clock() - start)
+            times[key].wall.append(time.perf_counter() - wall)
+            times[key].cpu.append(time.process_time() - cpu)
     return times
 
 
-def table(graphs: Graphs, rounds: int, threads: Sequence[int]) -> None:
-    """Print ms a frame: CPU time with one thread, wall time with more; and how often faster than torch at batch 1."""
-    for count in threads:
-        clock = time.process_time if count == 1 else time.perf_counter
-        peer: float | None = None
-        for batch in BATCHES:
-            pairs = [(network, engine) for network in NETWORKS for engine in ENGINES[network == "shipped" :]]
-            runs = {f"{network} | {engine}": runner(graphs, network, engine, batch, count) for network, engine in pairs}
-            for name, times in measure(runs, rounds, clock).items():
-                least, middle = (1000 * pick(times) / batch for pick in (min, statistics.median))
-                peer = middle if peer is None else peer
-                ratio = f"{peer / middle:.1f}"
-                print(f"| {count} | {batch} | {name} | {least:.2f} | {middle:.2f} | {ratio} |", flush=True)
+def table(graphs: Graphs, rounds: int, threads: Sequence[int], batches: Sequence[int]) -> None:
+    """Print ms a frame of every network and engine at every batch size; see ``main``."""
+    pairs = [(network, engine) for network in NETWORKS for engine in ENGINES[network == "shipped" :]]
+    peer: float | None = None
+    for batch in batches:
+        # Fewer threads first: pools of more may still be winding down when the next run begins.
+        keys = [(*pair, count) for count in threads for pair in pairs]
+        runs = {(*pair, count): runner(graphs, *pair, batch, count) for *pair, count in keys}
+        times = measure(runs, rounds)
+        for pair in pairs:
+            cpu = times[(*pair, threads[0])].cpu
+            least, middle = (1000 * pick(cpu) / batch for pick in (min, statistics.median))
+            peer = middle if peer is None else peer
+            walls = [1000 * min(times[(*pair, count)].wall) / batch for count in threads]
+            cells = [*pair, f"{batch}", f"{least:.2f}", f"{middle:.2f}", f"{peer / middle:.1f}"]
+            cells += [f"{wall:.2f}" for wall in walls]
+            if len(walls) > 1:
+                cells.append(f"{walls[0] / walls[-1]:.2f}")
+            print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
+    """Print a table: all engines and numbers of threads take turns, so that a busy machine is unfair to none.
+
+    CPU time is that of the first number of threads, and "times torch" compares its medians with torch at batch 1. Wall
+    times are the least ones, and "faster" is that of the first number of threads over that of the last. Nothing spins:
+    start it with OMP_WAIT_POLICY=passive, which torch's threads obey; the others never do.
+    """
+    parser = argparse.ArgumentParser(description=main.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, nargs="+", default=THREADS)
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--narrow", action="store_true", help="a narrow generator, to try the script out")
     options = parser.parse_args()
-    print("| threads | batch | network | engine | least ms | median ms | times torch, batch 1 |")
-    print("|-|-|-|-|-|-|-|")
+    heads = ["network", "engine", "batch", "CPU ms, least", "median", "times torch"]
+    heads += [f"wall ms, {count} thread{'s' * (count > 1)}" for count in options.threads]
+    heads += ["faster"] * (len(options.threads) > 1)
+    print(f"| {' | '.join(heads)} |\n|{'-|' * len(heads)}")
     with tempfile.TemporaryDirectory() as folder:
-        table(build(Path(folder), narrow=options.narrow), options.rounds, options.threads)
+        table(build(Path(folder), narrow=options.narrow), options.rounds, options.threads, options.batches)
 
 
 if __name__ == "__main__":

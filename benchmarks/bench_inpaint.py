@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from fresh_generator import NARROW, SIZE_PX, fresh_generator, plan_of
 
 from lipforge.kernels.crop import crop_face
 from lipforge.kernels.paste import PasteScratch, paste_face
@@ -21,17 +22,7 @@ from lipforge.runtime.onnx_engine import OnnxEngine
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-SIZE_PX, FACE_PX = 96, 300
-NARROW: dict[str, Any] = {
-    "face": [4, 4, 8, 8, 8, 8, 8],
-    "face_repeats": [0] * 5,
-    "audio": [4, 4, 8, 8],
-    "audio_repeats": [0] * 4,
-    "audio_embedding": 8,
-    "decoder": [8, 8, 8, 8, 8, 4, 4],
-    "decoder_repeats": [0] * 6,
-    "head": 4,
-}
+FACE_PX = 300
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -42,47 +33,23 @@ def one_torch_thread():
 @pytest.fixture(scope="module")
 def networks(request) -> dict[str, Any]:
     from lipforge.train.config import load_config
-    from lipforge.train.models.wav2lip import Wav2Lip
     from lipforge.train.wav2lip_config import Wav2LipConfig
 
     preset = Path(str(resources.files("lipforge.train") / "configs" / "wav2lip-student.yaml"))
     smoke = not request.config.getoption("benchmark_enable")
     sizes = {"published": {}, "student": vars(load_config(Wav2LipConfig, file=preset).model)}
-    torch.manual_seed(0)
-    made = {name: Wav2Lip(**(NARROW if smoke else arguments)) for name, arguments in sizes.items()}
-    for network in made.values():
-        settle(network)
-    return made
-
-
-def settle(network) -> None:
-    """Give fresh norms the statistics of some noise: without, values fade to denormal numbers, which are slow."""
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        network.train()(torch.rand(4, 1, 80, 16) * 8 - 4, torch.rand(4, 6, SIZE_PX, SIZE_PX))
-    network.eval()
+    return {name: fresh_generator(NARROW if smoke else arguments) for name, arguments in sizes.items()}
 
 
 @pytest.fixture(scope="module")
 def graphs(networks, tmp_path_factory) -> dict[str, Path]:
     import onnx
 
-    from lipforge.export.plan import GraphPlan, tensor
     from lipforge.export.trace import to_onnx
-    from lipforge.export.wav2lip_graphs import InpaintGraph
 
-    folder, picture = tmp_path_factory.mktemp("graphs"), (SIZE_PX, SIZE_PX, 3)
-    inputs = (
-        tensor("mel", "float32", 80, 16),
-        tensor("face", "uint8", *picture),
-        tensor("reference", "uint8", *picture),
-    )
+    folder = tmp_path_factory.mktemp("graphs")
     for name, network in networks.items():
-        module = InpaintGraph(network, SIZE_PX).eval()
-        plan = GraphPlan(name, module, inputs, (tensor("image", "uint8", *picture),), {"image": 1.0})
-        onnx.save_model(to_onnx(plan), str(folder / f"{name}.onnx"))
+        onnx.save_model(to_onnx(plan_of(name, network)), str(folder / f"{name}.onnx"))
     return {name: folder / f"{name}.onnx" for name in networks}
 
 

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from drawn_clips import drawn_mouths, write_frame_folders
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 
@@ -28,32 +27,16 @@ from lipforge.train.train_step import TrainStep  # noqa: E402
 from lipforge.train.warp_task import WarpTask  # noqa: E402
 from lipforge.train.wav2lip_config import SyncNetConfig  # noqa: E402
 
-DRAWN = Path(__file__).parents[1] / "tests" / "train" / "conftest.py"
 NARROW_SYNCNET = ["model.face=[8,16,32,64,128,128]", "model.audio=[8,16,32,64]", "model.embedding=128"]
 ROUNDS, WARM_UP = 12, 3
 
 
 @pytest.fixture(scope="session")
-def drawn() -> ModuleType:
-    """The drawn mouths that the tests train on."""
-    spec = importlib.util.spec_from_file_location("drawn_mouths", DRAWN)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def tasks(drawn: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Callable[[], Task]]:
+def tasks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Callable[[], Task]]:
     """Makes a fresh task by name."""
     frames, pairs = tmp_path_factory.mktemp("frames"), tmp_path_factory.mktemp("pairs")
-    for number in range(4):
-        drawn.write_talking_clip(frames / "main" / str(number), number, frames=60)
-    (frames / "filelists").mkdir()
-    (frames / "filelists" / "train.txt").write_text("main/0\nmain/1\nmain/2\n")
-    (frames / "filelists" / "val.txt").write_text("main/3\n")
-    drawn.write_dataset(pairs)
+    write_frame_folders(frames)
+    drawn_mouths().write_dataset(pairs)
 
     def syncnet() -> Task:
         words = ["loop.batch_size=16", "loop.ema_decay=0.999", *NARROW_SYNCNET]

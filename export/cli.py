@@ -88,6 +88,12 @@ def export() -> None:
     type=click.FloatRange(min=0, min_open=True),
     help="(onnx-int8, openvino) Least PSNR in dB of the mouth against float32, on held-out samples.  [default: 35]",
 )
+@click.option(
+    "--expert",
+    metavar="BUNDLE|NAME|none",
+    help="(onnx-int8, openvino) Sync expert that compares mouths in 8 bits with those in float32, made for faces cut "
+    "out like the dataset's; none: nobody judges sync.  [default: the shipped one]",
+)
 @ascend_options
 @click.pass_context
 def write(
@@ -101,6 +107,7 @@ def write(
     overwrite: bool,
     calibration: Path | None,
     psnr: float | None,
+    expert: str | None,
     ascend: AscendWords,
 ) -> None:
     """Export checkpoints of kinds that belong together.
@@ -118,7 +125,7 @@ def write(
     of checkpoints, also the name of one that ships.
     """
     ascend.refuse_for(target)
-    options = _options(target, calibration, psnr, ascend)
+    options = _options(target, calibration, psnr, expert, ascend)
     if target != ONNX and is_bundle(checkpoints):
         from lipforge.export.from_bundle import export_from_bundle
 
@@ -203,17 +210,23 @@ def selftest(context: click.Context, bundle: str, runs: int) -> None:
     context.exit(0 if report.passed else 1)
 
 
-def _options(target: str, calibration: Path | None, psnr: float | None, ascend: AscendWords) -> TargetOptions:
+def _options(
+    target: str, calibration: Path | None, psnr: float | None, expert: str | None, ascend: AscendWords
+) -> TargetOptions:
     from lipforge.export.int8.target import LEAST_PSNR_DB, Int8Options
     from lipforge.export.targets import INT8, OPENVINO, TargetOptions
+    from lipforge.runtime.evaluate.sync_expert import DEFAULT_EXPERT
 
-    given = [name for name, value in (("--calibration", calibration), ("--psnr", psnr)) if value is not None]
+    words = (("--calibration", calibration), ("--psnr", psnr), ("--expert", expert))
+    given = [name for name, value in words if value is not None]
     if given and target not in (INT8, OPENVINO):
         raise ConfigError(f"{', '.join(given)}: only for --target {INT8} and {OPENVINO}, not for {target}.")
-    if psnr is not None and calibration is None:
-        raise ConfigError("--psnr: judges 8 bits, which need --calibration DATA.")
+    if given and calibration is None:
+        verb = "judges" if len(given) == 1 else "judge"
+        raise ConfigError(f"{', '.join(given)}: {verb} 8 bits, which need --calibration DATA.")
     say = partial(click.echo, err=True)
-    int8 = Int8Options(calibration, LEAST_PSNR_DB if psnr is None else psnr, say=say)
+    least = LEAST_PSNR_DB if psnr is None else psnr
+    int8 = Int8Options(calibration, least, expert=expert or DEFAULT_EXPERT, say=say)
     return TargetOptions(int8=int8, ascend=ascend.options())
 
 
@@ -232,6 +245,12 @@ def _print_precision(manifest: Manifest) -> None:
     for name, graph in entry.graphs.items():
         left = ", ".join(graph.float_layers) or "none"
         click.echo(f"  {name}: {graph.psnr_db:.1f} dB alone; in float32 of its {graph.layers} layers: {left}")
+    if entry.sync is not None:
+        from lipforge.export.int8.sync import describe
+
+        click.echo(f"sync by {entry.sync.judge} on {entry.sync.frames} frames of {entry.sync.clips} held-out clips:")
+        for measure, one in entry.sync.measures.items():
+            click.echo(f"  {describe(measure, one)}")
 
 
 def _print_graphs(manifest: Manifest) -> None:

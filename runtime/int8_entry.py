@@ -23,6 +23,57 @@ class Int8Graph:
 
 
 @dataclass(frozen=True)
+class SyncMeasure:
+    """A measure of sync in float32 and in 8 bits.
+
+    Attributes:
+        before: with the graphs in float32.
+        after: with all graphs in 8 bits.
+        loss: how much worse that is.
+        most: what ``loss`` was allowed to be.
+    """
+
+    before: float
+    after: float
+    loss: float
+    most: float
+
+
+@dataclass(frozen=True)
+class Int8Sync:
+    """What a judge of sync says of a bundle in 8 bits.
+
+    Attributes:
+        judge: name of the sync expert; ``lips`` before it where what the audio network says of them is compared too.
+        clips: held-out clips that were judged.
+        frames: of all of them.
+        measures: by name.
+    """
+
+    judge: str
+    clips: int
+    frames: int
+    measures: dict[str, SyncMeasure]
+
+    @classmethod
+    def read(cls, reader: Reader) -> Int8Sync:
+        """Check and return the entry.
+
+        Raises:
+            ConfigError: a value is missing or not usable; the message names its key.
+        """
+        return cls(
+            judge=reader.text("judge"),
+            clips=reader.whole("clips"),
+            frames=reader.whole("frames"),
+            measures={
+                name: SyncMeasure(*(one.number(key) for key in ("before", "after", "loss", "most")))
+                for name, one in reader.table("measures").items()
+            },
+        )
+
+
+@dataclass(frozen=True)
 class Int8Entry:
     """How a bundle was quantised, and how good it is.
 
@@ -34,6 +85,7 @@ class Int8Entry:
         worst_psnr_db: of the sample that differs most.
         least_psnr_db: what ``psnr_db`` had to reach.
         graphs: by name.
+        sync: whether it is still in sync; None if nobody was asked.
     """
 
     dataset: str
@@ -43,6 +95,7 @@ class Int8Entry:
     worst_psnr_db: float
     least_psnr_db: float
     graphs: dict[str, Int8Graph]
+    sync: Int8Sync | None = None
 
     @classmethod
     def read(cls, reader: Reader) -> Int8Entry:
@@ -62,4 +115,5 @@ class Int8Entry:
                 name: Int8Graph(graph.whole("layers"), graph.texts("float_layers"), graph.number("psnr_db"))
                 for name, graph in reader.table("graphs").items()
             },
+            sync=Int8Sync.read(reader.inner("sync")) if reader.values.get("sync") is not None else None,
         )

@@ -14,10 +14,12 @@ from lipforge.export.int8.mouth import Likeness, MouthSamples, Run, likeness
 from lipforge.export.int8.quantiser import Quantiser
 from lipforge.export.int8.samples import open_samples
 from lipforge.export.int8.sensitivity import Choice, choose_layers
+from lipforge.export.int8.sync import check_sync, judge_sync, open_judges
 from lipforge.export.reduced import describe_reduced
 from lipforge.export.verify import reference_arrays
 from lipforge.kernels.errors import ExportError, InputError
 from lipforge.runtime.engine import Engine
+from lipforge.runtime.evaluate.sync_expert import DEFAULT_EXPERT
 from lipforge.runtime.int8_entry import Int8Entry, Int8Graph
 from lipforge.runtime.manifest import FP32, INT8, NO_GENERATOR, REFERENCE_NAME, Manifest
 from lipforge.runtime.onnx_engine import OnnxEngine
@@ -43,6 +45,7 @@ class Int8Options:
         least_psnr_db: of the mouth against float32, on held-out samples.
         samples: to calibrate with.
         judged: held-out samples that decide.
+        expert: name or folder of the bundle that judges sync; ``none`` asks nobody.
         say: called with what happens.
     """
 
@@ -50,6 +53,7 @@ class Int8Options:
     least_psnr_db: float = LEAST_PSNR_DB
     samples: int = 96
     judged: int = 48
+    expert: str = DEFAULT_EXPERT
     say: Callable[[str], None] = field(default=_silent, compare=False)
 
     def check(self) -> None:
@@ -89,8 +93,10 @@ def add_int8(folder: Path, manifest: Manifest, options: Int8Options, runtime: Ru
         The manifest as written.
 
     Raises:
-        ExportError: the bundle draws nothing or is not in float32, no dataset was named, or the mouths are not alike.
-        InputError, ConfigError: the dataset is not usable for this bundle.
+        ExportError: the bundle draws nothing or is not in float32, no dataset was named, the mouths are not alike, or
+            sync was lost.
+        InputError, ConfigError: dataset or expert are not usable for this bundle.
+        BackendError: the expert cannot be run.
     """
     if manifest.generator == NO_GENERATOR:
         raise ExportError(f"{', '.join(manifest.graphs)}: judges, which would judge otherwise in 8 bits; use onnx.")
@@ -99,14 +105,17 @@ def add_int8(folder: Path, manifest: Manifest, options: Int8Options, runtime: Ru
     runtime = runtime or Runtime()
     own = _runs(folder, manifest, runtime)
     calibration, judging, fingerprint = open_samples(manifest, options, own)
+    assert options.calibration is not None  # ``open_samples`` has read it
+    judges = open_judges(manifest, options.calibration, options.expert, own)  # before the work of minutes
     choices: dict[str, tuple[Quantiser, Choice]] = {}
     # Errors of several graphs add up, so each has to be better than the whole.
     goal = options.least_psnr_db + MARGIN_DB + 10.0 * float(np.log10(len(manifest.graphs)))
     with _Scratch(folder) as scratch:
         for name, graph in manifest.graphs.items():
-            options.say(f"{name}: measuring ranges on {len(calibration)} samples")
+            feeds = calibration.feeds(name)
+            options.say(f"{name}: measuring ranges on {len(feeds)} inputs")
             model = onnx.load_model(str(folder / graph.file))
-            quantiser = Quantiser(model, calibration.feeds(name), channels_last=runtime.channels_last)
+            quantiser = Quantiser(model, feeds, channels_last=runtime.channels_last)
             look = _Look(name, calibration, scratch, runtime)
             choices[name] = quantiser, choose_layers(quantiser, look, goal, options.say)
     for name, (_, choice) in choices.items():
@@ -115,6 +124,12 @@ def add_int8(folder: Path, manifest: Manifest, options: Int8Options, runtime: Ru
     found = likeness(judging.draw(quantised), judging.draw({}))
     entry = _entry(choices, found, fingerprint, (len(calibration), len(judging)), options)
     _check(entry, manifest.name)
+    if judges:
+        names = " and ".join(judge.name for judge in judges)
+        options.say(f"judging sync by {names} on {judges[0].frames} frames of {judges[0].clips} held-out clips")
+        sync = judge_sync(judges, quantised)
+        check_sync(sync, manifest.name)
+        entry = replace(entry, sync=sync)
     reference = read_reference(folder / REFERENCE_NAME)
     graphs = {}
     for name, graph in manifest.graphs.items():

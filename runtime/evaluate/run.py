@@ -14,13 +14,11 @@ from lipforge.runtime.evaluate.judgement import Judgement, TimedClosures, judge_
 from lipforge.runtime.evaluate.observation import MakeTracker, Observation, observe
 from lipforge.runtime.evaluate.phoneme_times import align, truth_beside
 from lipforge.runtime.evaluate.report import Report
-from lipforge.runtime.evaluate.sync_expert import Expert
+from lipforge.runtime.evaluate.sync_expert import DEFAULT_EXPERT, Expert
 from lipforge.runtime.evaluate.written_files import check_writable
 from lipforge.runtime.media.container import check_file
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"})
-DEFAULT_EXPERT = "synth-expert"
-"""Name of the expert that is used if none is named: a folder below ``runtime/bundles``, if the package has it."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,9 @@ I64 = NDArray[np.int64]
 U8 = NDArray[np.uint8]
 
 GRAPH = "syncnet"
+DEFAULT_EXPERT = "synth-expert"
+"""Name of the expert that is used if none is named: a folder below ``runtime/bundles``, if the package has it."""
+
 WINDOW_FRAMES = 5
 LONGEST_SHIFT_FRAMES = 15  # as the published scripts look
 LEAST_WINDOWS = 10  # for a shift to count
@@ -76,9 +80,13 @@ def judge(embedded: Embedded, sounds: F32 | None = None) -> Verdict:
         embedded: the video.
         sounds: float32 (n, E), another voice's; the video's own by default.
     """
-    voices = embedded.sounds if sounds is None else sounds
+    return judge_together([embedded] if sounds is None else [replace(embedded, sounds=sounds)])
+
+
+def judge_together(videos: Sequence[Embedded]) -> Verdict:
+    """Judge the windows of several videos of one frame rate as if they were one's, so that short ones say something."""
     shifts = np.arange(-LONGEST_SHIFT_FRAMES, LONGEST_SHIFT_FRAMES + 1)
-    distances = np.array([_mean_distance(embedded, voices, int(shift)) for shift in shifts])
+    distances = np.array([_mean_distance(videos, int(shift)) for shift in shifts])
     if not np.isfinite(distances).any():
         nan = float("nan")
         return Verdict(nan, nan, nan, shifts, distances)
@@ -86,16 +94,21 @@ def judge(embedded: Embedded, sounds: F32 | None = None) -> Verdict:
     offset_frames = shifts[best] + peak_between(distances, best)
     least = float(distances[best])
     confidence = float(np.nanmedian(distances)) - least
-    return Verdict(least, confidence, float(1000 * offset_frames / embedded.fps), shifts, distances)
+    return Verdict(least, confidence, float(1000 * offset_frames / videos[0].fps), shifts, distances)
 
 
-def _mean_distance(embedded: Embedded, voices: F32, shift: int) -> float:
-    wanted = embedded.starts + shift
-    there = (wanted >= 0) & (wanted < len(voices))
-    if there.sum() < min(LEAST_WINDOWS, len(wanted)) or not there.any():
-        return float("nan")
-    apart = embedded.mouths[there].astype(np.float64) - voices[wanted[there]]
-    return float(np.linalg.norm(apart, axis=1).mean())
+def _mean_distance(videos: Sequence[Embedded], shift: int) -> float:
+    apart = np.concatenate([_distances(video, shift) for video in videos])
+    windows = sum(len(video.starts) for video in videos)
+    return float(apart.mean()) if len(apart) >= max(1, min(LEAST_WINDOWS, windows)) else float("nan")
+
+
+def _distances(video: Embedded, shift: int) -> F64:
+    """Return how far each mouth is from the sound at that shift, for the windows where there is one."""
+    wanted = video.starts + shift
+    there = (wanted >= 0) & (wanted < len(video.sounds))
+    apart = video.mouths[there].astype(np.float64) - video.sounds[wanted[there]]
+    return np.asarray(np.linalg.norm(apart, axis=1))
 
 
 class Expert:
@@ -137,7 +150,10 @@ class Expert:
         Args:
             samples: float32 (n,), mono, at the rate of ``mel``, from the moment of the first frame on.
         """
-        columns = log_mel(samples, self.mel)
+        return self.windows_of(log_mel(samples, self.mel))
+
+    def windows_of(self, columns: NDArray[np.floating]) -> F32:
+        """Return the same of a spectrogram by ``mel``, float (M, C)."""
         width, firsts = self.chunk.columns, list[int]()
         while (first := self.chunk.first_column(len(firsts), self.mel, self.fps)) + width <= columns.shape[1]:
             firsts.append(first)

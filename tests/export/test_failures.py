@@ -37,7 +37,7 @@ def has_openvino(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="module")
 def options(data: Path) -> TargetOptions:
-    int8 = Int8Options(calibration=data, least_psnr_db=15.0, samples=4, judged=3)
+    int8 = Int8Options(calibration=data, least_psnr_db=15.0, samples=4, judged=3, expert="none")
     return TargetOptions(int8, AscendOptions(gears=(1,), convert=False))
 
 

@@ -76,7 +76,9 @@ def test_a_narrow_generator(
     if target == OPENVINO:
         pytest.importorskip("openvino", reason="needs the extra openvino")
     calibration = data if target == INT8 else None
-    options = TargetOptions(Int8Options(calibration, samples=6, judged=4), AscendOptions(gears=(1,), convert=False))
+    options = TargetOptions(
+        Int8Options(calibration, samples=6, judged=4, expert="none"), AscendOptions(gears=(1,), convert=False)
+    )
     model = load_checkpoint(wav2lip).model_args
     check(golden_checkpoint(model, new_checkpoint, golden_weights, tmp_path), target, options, tmp_path / "bundle")
 
@@ -88,5 +90,5 @@ def test_the_published_size(
 ) -> None:
     if target == OPENVINO:
         pytest.importorskip("openvino", reason="needs the extra openvino")
-    options = TargetOptions(Int8Options(data if target == INT8 else None, samples=6, judged=4))
+    options = TargetOptions(Int8Options(data if target == INT8 else None, samples=6, judged=4, expert="none"))
     check(golden_checkpoint({}, new_checkpoint, golden_weights, tmp_path), target, options, tmp_path / "bundle")

@@ -33,7 +33,7 @@ def test_bundles_are_compared_on_the_same_windows(
     bundles = [tmp_path / name for name in ("whole", "again", "small")]
     for bundle in bundles[:2]:
         export_bundle(ExportRequest([wav2lip], bundle))
-    options = Int8Options(data, least_psnr_db=20.0, samples=4, judged=3)
+    options = Int8Options(data, least_psnr_db=20.0, samples=4, judged=3, expert="none")
     export_from_bundle(bundles[0], bundles[2], INT8, TargetOptions(options))
     losses = script.sync_losses(expert, data, bundles, 3)
     assert {len(values) for values in losses.values()} == {3}

@@ -26,7 +26,7 @@ from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.generator import load_generator
 from lipforge.runtime.manifest import Manifest
 
-OPTIONS = Int8Options(least_psnr_db=20.0, samples=6, judged=4)
+OPTIONS = Int8Options(least_psnr_db=20.0, samples=6, judged=4, expert="none")
 
 
 def options_of(data: Path, **changes: Any) -> TargetOptions:
@@ -98,6 +98,29 @@ def test_an_error_of_the_audio_network_shows_in_the_mouth(data: Path) -> None:
     truth = judging.draw({})
     assert likeness(judging.draw({"audio2lips": own["audio2lips"]}), truth).psnr_db == float("inf")
     assert likeness(judging.draw({"audio2lips": two_pixels_lower}), truth).psnr_db < 60.0
+
+
+def test_fields_are_laid_over_the_crop_as_at_run_time(data: Path) -> None:
+    """Their grid is finer than the crop: what is painted in its middle has to appear in the crop's middle."""
+    loaded = Bundle.load()
+    own = {name: loaded.engine(name).run for name in loaded.paths}
+    _, judging, _ = open_samples(loaded.manifest, replace(OPTIONS, calibration=data), own)
+    side = loaded.manifest.crop.size_px * loaded.manifest.warp.factor
+    middle = slice(side // 4, 3 * side // 4)
+
+    def white_middle(arrays: Any) -> Any:
+        mask = np.zeros((1, 1, side, side), np.float32)
+        mask[..., middle, middle] = 1.0
+        return {
+            "flow": np.zeros((1, 2, side, side), np.float32),
+            "mask": mask,
+            "colour": np.ones((1, 3, side, side), np.float32),
+        }
+
+    for mouth in judging.draw({"warp": white_middle}):
+        np.testing.assert_array_equal(mouth.image[25:71, 25:71], 255)
+        assert mouth.image[:23].max() < 255
+        assert mouth.image[:, 73:].max() < 255
 
 
 def test_samples_for_judging_are_not_those_for_calibration(bundle: Path, data: Path) -> None:
