@@ -112,7 +112,7 @@ class Driven(WarpGenerator):
         self.prepare(Picture.of(picture), reference.face)
         draw_lips(target, self._lips, self._crop.size_px, out=self._target_lips[0])
         self._warp_net()
-        self._composite(Picture.of(picture), reference.face)
+        self._composite(Picture.of(picture), reference.face, 1.0)
         return picture
 
 
