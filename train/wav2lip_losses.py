@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.train.models.wav2lip_blocks import lower_half, stack_frames
@@ -68,6 +69,12 @@ class SyncLoss(nn.Module):
         return sync_chances(*self.expert(mel, stack_frames(lower_half(clips))))
 
 
+def _cross_entropy_of_logits(logits: Tensor, truth: float) -> Tensor:
+    """Return the same for what the chances are the logistic function of: its gradient is never lost to rounding."""
+    logits = logits.float()
+    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, truth))
+
+
 def perceptual_loss(critic: nn.Module, drawn: Tensor) -> Tensor:
     """Return how little a critic takes drawn frames for real ones; on whatever device the frames are.
 
@@ -75,7 +82,7 @@ def perceptual_loss(critic: nn.Module, drawn: Tensor) -> Tensor:
         critic: ``QualityDiscriminator``. Gradients reach its weights too; step only the generator's.
         drawn: float32 (B, 3, T, 96, 96), BGR in [0, 1].
     """
-    return binary_cross_entropy(critic(drawn), 1.0)
+    return _cross_entropy_of_logits(critic(drawn, as_logits=True), 1.0)
 
 
 def critic_losses(critic: nn.Module, real: Tensor, drawn: Tensor) -> dict[str, Tensor]:
@@ -87,8 +94,8 @@ def critic_losses(critic: nn.Module, real: Tensor, drawn: Tensor) -> dict[str, T
         drawn: the same by the generator; cut off from it.
     """
     return {
-        "critic_real": binary_cross_entropy(critic(real), 1.0),
-        "critic_drawn": binary_cross_entropy(critic(drawn.detach()), 0.0),
+        "critic_real": _cross_entropy_of_logits(critic(real, as_logits=True), 1.0),
+        "critic_drawn": _cross_entropy_of_logits(critic(drawn.detach(), as_logits=True), 0.0),
     }
 
 

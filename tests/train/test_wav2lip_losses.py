@@ -158,3 +158,16 @@ def test_sync_weight_switches_once_and_survives_a_resume() -> None:
         resumed.load_state({})
     with pytest.raises(ConfigError, match=r"in \[0, 1\]"):
         SyncWeight(1.5)
+
+
+def test_a_critic_that_is_sure_and_wrong_still_learns() -> None:
+    critic, pictures = small_critic(), torch.rand(1, 3, 2, 96, 96)
+    assert critic.binary_pred[0].bias is not None
+    with torch.no_grad():
+        critic.binary_pred[0].bias.fill_(60.0)  # of which the logistic function is 1 in float32
+    assert (critic(pictures) == 1.0).all()
+    loss = critic_losses(critic, pictures, pictures)["critic_drawn"]
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(60.0, rel=0.1)
+    assert critic.binary_pred[0].bias.grad is not None
+    assert float(critic.binary_pred[0].bias.grad.abs()) == pytest.approx(1.0)

@@ -36,24 +36,26 @@ class QualityDiscriminator(nn.Module):
         self.face_encoder_blocks = nn.ModuleList(_stages(widths, repeats))
         self.binary_pred = nn.Sequential(nn.Conv2d(widths[-1], 1, 1), nn.Sigmoid())
 
-    def forward(self, clips: Tensor) -> Tensor:
+    def forward(self, clips: Tensor, *, as_logits: bool = False) -> Tensor:
         """Judge every frame on its own.
 
         Args:
             clips: float32 (B, 3, T, 96, 96), BGR in [0, 1].
+            as_logits: return what the chances are the logistic function of. In float32 that function is exactly 1 from
+                17 on, and earlier in half precision: a loss on it has no gradient, and a critic that got there stays.
 
         Returns:
             float32 (T * B, 1), the chance of being real; all first frames first.
         """
-        return self.judge(fold_time(clips))
+        return self.judge(fold_time(clips), as_logits=as_logits)
 
-    def judge(self, faces: Tensor) -> Tensor:
+    def judge(self, faces: Tensor, *, as_logits: bool = False) -> Tensor:
         """Judge single faces, float32 (B, 3, 96, 96): float32 (B, 1)."""
         x = lower_half(faces)
         for stage in self.face_encoder_blocks:
             x = stage(x)
-        chance: Tensor = self.binary_pred(x)
-        return chance.flatten(1)
+        opinion: Tensor = self.binary_pred[0](x) if as_logits else self.binary_pred(x)
+        return opinion.flatten(1)
 
 
 def _stages(widths: Sequence[int], repeats: Sequence[int]) -> list[nn.Module]:
