@@ -72,6 +72,7 @@ class _Waiting:
     picture: Picture
     pts: Fraction
     source: object
+    run: int
     face: Face | None = None
     track_ms: float = 0.0
 
@@ -118,7 +119,8 @@ class Session:
         self._lip_points = manifest.lips.points
         self._window = np.zeros((manifest.mel.n_mels, manifest.window.columns), np.float32)
         self._waiting: deque[_Waiting] = deque()
-        self._tracked = 0
+        self._run = self._tracked = 0
+        self._prepared: tuple[int, Face] | None = None
         self._primed = self._prime_frames == 0
         self._last_pts: Fraction | None = None
         self._frames_ended = False
@@ -177,7 +179,9 @@ class Session:
             )
         self._audio.push(pcm, sample_rate_hz)
 
-    def push_frame(self, image: Pixels, pts: Fraction | float | None = None, source: object = None) -> None:
+    def push_frame(
+        self, image: Pixels, pts: Fraction | float | None = None, source: object = None, *, repeated: bool = False
+    ) -> None:
         """Append a frame of the video.
 
         Args:
@@ -185,6 +189,8 @@ class Session:
                 over and changes it in place, only near the face; it is never converted to another form.
             pts: seconds since the first audio sample, increasing; by default one frame period after the last frame.
             source: handed back with the finished frame.
+            repeated: its pixels are those of the frame pushed before it, as of a still picture: what was prepared of
+                that one, if it has the same ``Face``, serves this one too.
 
         Raises:
             InputError: the frame is not usable or the queue is full; nothing was appended.
@@ -198,7 +204,8 @@ class Session:
         picture.require_writable()
         time = self._next_pts() if pts is None else checked_pts(pts, self._last_pts)
         self._last_pts = time
-        self._waiting.append(_Waiting(picture, time, source))
+        self._run += not repeated
+        self._waiting.append(_Waiting(picture, time, source, self._run))
 
     def end_audio(self) -> None:
         """Say that no more audio comes: frames beyond its end pass through untouched, with silence."""
@@ -303,7 +310,7 @@ class Session:
         driven = frame.face is not None and strength > 0
         if frame.face is not None and driven:
             self._audio.window(frame.pts, out=self._window)
-            self._generator.prepare(frame.picture, frame.face)
+            self._prepare(frame, frame.face)
             self._generator.render(self._window, out=frame.picture, strength=strength)
         first, samples = self._audio.take(until)
         times = self._generator.times
@@ -318,6 +325,11 @@ class Session:
             strength=strength,
         )
         return OutputFrame(frame.picture.pixels, frame.pts, samples, first, stats, frame.source)
+
+    def _prepare(self, frame: _Waiting, face: Face) -> None:
+        last, self._prepared = self._prepared, (frame.run, face)
+        if last is None or last[0] != frame.run or last[1] is not face:
+            self._generator.prepare(frame.picture, face)
 
     def _speaking(self, pts: Fraction) -> bool:
         covered = self._audio.covers(pts)

@@ -336,11 +336,11 @@ class LiveStream:
         if self._end_seen and pts >= self._landed_seconds:
             self._ended = True
             return False
-        shown = player.next()
+        shown, repeated = player.next(), player.still and self._next_index > 0
         self._next_index += 1
         if self._known_face is not None:
             self._known_face.face = shown.face
-        self._session.push_frame(shown.frame.planes, pts, shown.frame)
+        self._session.push_frame(shown.frame.planes, pts, shown.frame, repeated=repeated)
         return True
 
     def _drop_late(self, clock: Fraction) -> None:
