@@ -370,17 +370,18 @@ class LiveStream:
         start, stop = frame.audio_start, frame.audio_start + len(frame.audio)
         inbox, audio = self._inbox, frame.audio
         finished: tuple[Playback, ...] = ()
+        spoken = False
         with inbox.lock:
             playback, rate = inbox.ledger.heard(inbox.rate_hz), inbox.rate_hz
             if epoch == inbox.epoch:
-                playback, finished = inbox.ledger.emitted(start, stop, rate)
+                playback, finished, spoken = inbox.ledger.emitted(start, stop, rate)
                 inbox.emitted = stop
             else:
                 audio = np.zeros_like(audio)
             self._taken = stop
             self._times.add(frame.stats)
         values = (frame.image, frame.pts, audio, start, frame.stats, frame.source)
-        return LiveFrame(*values, rate, epoch, playback, finished)
+        return LiveFrame(*values, rate, epoch, playback, finished, spoken)
 
 
 def _session_options(options: LiveOptions) -> SessionOptions:
