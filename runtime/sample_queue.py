@@ -63,7 +63,7 @@ class SampleQueue:
 
 def as_int16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
     """Return audio in [-1, 1] as 16-bit samples, rounded, clipped where it is louder; of the same shape."""
-    return np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
+    return np.asarray(np.clip(np.rint(samples * 32768.0), -32768, 32767), np.int16)
 
 
 def as_samples(pcm: NDArray[np.float32] | NDArray[np.int16]) -> Samples:

@@ -30,6 +30,7 @@ class SyncedVideo(MediaStreamTrack):
         super().__init__()
         self._session = session
         self._sent: Shown | None = None
+        self.sent_pts = 0.0
 
     async def recv(self) -> VideoFrame:
         """Return the next frame as yuv420p; asking for it means that the last one is encoded."""
@@ -45,7 +46,7 @@ class SyncedVideo(MediaStreamTrack):
         frame.pts = round(shown.pts * VIDEO_CLOCK_HZ)
         frame.time_base = Fraction(1, VIDEO_CLOCK_HZ)
         self._session.frame_sent(shown, playout.frame_late_s)
-        self._sent = shown
+        self._sent, self.sent_pts = shown, shown.pts
         return frame
 
 
@@ -58,6 +59,7 @@ class SyncedAudio(MediaStreamTrack):
         super().__init__()
         self._playout = session.playout
         self._pieces = OpusPieces()
+        self.sent_pts = 0.0
 
     async def recv(self) -> AudioFrame:
         """Return the next 20 ms."""
@@ -68,7 +70,8 @@ class SyncedAudio(MediaStreamTrack):
                 raise MediaStreamError
             self._pieces.add(heard)
         start, samples = piece
-        await self._playout.wait_until(start / OPUS_HZ - OPUS_DELAY_S)
+        self.sent_pts = start / OPUS_HZ - OPUS_DELAY_S
+        await self._playout.wait_until(self.sent_pts)
         frame = AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="stereo")
         frame.sample_rate, frame.pts, frame.time_base = OPUS_HZ, start, Fraction(1, OPUS_HZ)
         return frame
