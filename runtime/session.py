@@ -10,7 +10,7 @@ What comes out depends only on what went in, never on how the audio was cut or i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, isfinite
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.runtime.audio_feed import AudioFeed
+from lipforge.runtime.frame_stream import FrameStream
 from lipforge.runtime.generator import Generator, load_generator
 from lipforge.runtime.output_frame import FrameStats, OutputFrame
 from lipforge.runtime.picture import Picture, Pixels
@@ -77,7 +78,7 @@ class _Waiting:
     track_ms: float = 0.0
 
 
-class Session:
+class Session(FrameStream[OutputFrame]):
     """One stream. Push audio and frames in any order, iterate for what is ready, ``flush`` at the end.
 
     Not for several threads at once. Iterating never waits: it ends when the next frame still lacks something, and can
@@ -125,17 +126,6 @@ class Session:
         self._last_pts: Fraction | None = None
         self._frames_ended = False
         self._closed = False
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[OutputFrame]:
-        """Yield the frames that are ready, in order."""
-        while (frame := self.next_frame()) is not None:
-            yield frame
 
     @property
     def audio_seconds(self) -> Fraction:

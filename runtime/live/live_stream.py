@@ -7,7 +7,7 @@ does the work; this file decides what goes in when, what is dropped, and when si
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from fractions import Fraction
 from math import ceil
 from threading import Lock
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.errors import InputError
+from lipforge.runtime.frame_stream import FrameStream
 from lipforge.runtime.live.audio_format import AudioFormat
 from lipforge.runtime.live.avatar import Avatar, AvatarPlayer, KnownFace
 from lipforge.runtime.live.inbox import Inbox
@@ -38,7 +39,7 @@ LONGEST_LEAP_S = 10.0
 _SESSION_QUEUE_MS = 1e9  # the stream bounds its queues itself
 
 
-class LiveStream:
+class LiveStream(FrameStream[LiveFrame]):
     """One live stream: a face from an avatar, or from frames that are pushed, made to say the audio that is pushed.
 
     ``push_audio``, ``push_frame``, ``flush``, ``interrupt``, ``end`` and ``close`` may be called from any thread and
@@ -89,17 +90,6 @@ class LiveStream:
         self._end_seen, self._ended, self._quiet = False, False, True
         self._speech_end = Fraction(0)
         self._size: tuple[int, int] | None = None
-
-    def __enter__(self) -> LiveStream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[LiveFrame]:
-        """Yield the frames that are ready, in order; never waits."""
-        while (frame := self.next_frame()) is not None:
-            yield frame
 
     def __aiter__(self) -> AsyncIterator[LiveFrame]:
         """Yield frames as soon as their audio is there, until the stream has ended."""
