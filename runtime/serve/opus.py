@@ -40,6 +40,11 @@ class OpusPieces:
             stereo = self._resampled(stereo, heard.rate_hz)
         self._held = np.concatenate([self._held, stereo])
 
+    @property
+    def next_start(self) -> int | None:
+        """Number of the first sample of the next piece; None before any audio came."""
+        return self._start
+
     def take(self) -> tuple[int, NDArray[np.int16]] | None:
         """Return the number of the first sample and int16 (960, 2), or None if there is less."""
         if self._start is None or len(self._held) < OPUS_SAMPLES:

@@ -62,7 +62,9 @@ class SyncedAudio(MediaStreamTrack):
         self.sent_pts = 0.0
 
     async def recv(self) -> AudioFrame:
-        """Return the next 20 ms."""
+        """Return the next 20 ms when they are due; until then they stay where an interrupt finds them."""
+        if self._pieces.next_start is not None:
+            await self._playout.wait_until(_due_pts(self._pieces.next_start))
         while (piece := self._pieces.take()) is None:
             heard = await self._playout.next_sound()
             if heard is None or self.readyState != "live":
@@ -70,8 +72,13 @@ class SyncedAudio(MediaStreamTrack):
                 raise MediaStreamError
             self._pieces.add(heard)
         start, samples = piece
-        self.sent_pts = start / OPUS_HZ - OPUS_DELAY_S
-        await self._playout.wait_until(self.sent_pts)
+        self.sent_pts = _due_pts(start)
+        self._playout.sound_leaves(self.sent_pts)
         frame = AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="stereo")
         frame.sample_rate, frame.pts, frame.time_base = OPUS_HZ, start, Fraction(1, OPUS_HZ)
         return frame
+
+
+def _due_pts(start: int) -> float:
+    """Return when the piece from sample ``start`` on has to leave to be heard in time, in seconds of the stream."""
+    return start / OPUS_HZ - OPUS_DELAY_S
