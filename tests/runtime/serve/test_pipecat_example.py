@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +15,6 @@ import pytest
 from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.live import Avatar, LiveOptions, LiveStream
 
-EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "pipecat_avatar.py"
 RATE_HZ = 24_000
 OPTIONS = LiveOptions(sample_rate_hz=RATE_HZ, channels=1)
 DOWNSTREAM = "downstream"
@@ -95,24 +92,18 @@ class FrameProcessor:
 
 
 @pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def example(load_example: Callable[..., ModuleType]) -> ModuleType:
     kinds = (StartFrame, EndFrame, CancelFrame, InterruptionFrame, TTSStoppedFrame, OutputImageRawFrame)
     frames = SimpleNamespace(**{kind.__name__: kind for kind in (Frame, *kinds, TTSAudioRawFrame)})
     processor = SimpleNamespace(FrameProcessor=FrameProcessor, FrameDirection=str)
-    for name, module in {
+    stand_ins = {
         "pipecat": SimpleNamespace(),
         "pipecat.frames": SimpleNamespace(frames=frames),
         "pipecat.frames.frames": frames,
         "pipecat.processors": SimpleNamespace(frame_processor=processor),
         "pipecat.processors.frame_processor": processor,
-    }.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    spec = importlib.util.spec_from_file_location("pipecat_avatar_example", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    }
+    return load_example("pipecat_avatar", stand_ins)
 
 
 def speech(seconds: float) -> list[TTSAudioRawFrame]:
