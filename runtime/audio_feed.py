@@ -33,7 +33,7 @@ class AudioFeed:
         self._mel = MelStream(mel)
         self._columns = ColumnRing(mel.n_mels, _ring_columns(mel, window), -mel.max_abs)
         self._samples = SampleQueue()
-        self._history_columns = _history_columns(mel, window)
+        self._history_samples = 0
         self._resampler: MonoResampler | None = None
         self._mel_position = 0
         self._taken = 0
@@ -66,6 +66,8 @@ class AudioFeed:
         self._check_format(samples, sample_rate_hz)
         if self._resampler is None:
             self.sample_rate_hz = sample_rate_hz
+            columns = _history_columns(self._mel_spec, self._frame_window)
+            self._history_samples = ceil(columns * sample_rate_hz / self._mel_spec.columns_per_second)
             self._resampler = MonoResampler(sample_rate_hz, self._mel_spec.sample_rate_hz)
         self._samples.append(samples)
 
@@ -99,8 +101,7 @@ class AudioFeed:
         start, stop = self._taken, max(self._taken, round(until * self.sample_rate_hz))
         samples = self._samples.read(start, stop)
         self._taken = stop
-        history = ceil(self._history_columns * self.sample_rate_hz / self._mel_spec.columns_per_second)
-        self._samples.drop_before(min(stop, self._mel_position) - history)
+        self._samples.drop_before(min(stop, self._mel_position) - self._history_samples)
         return start, samples
 
     @property

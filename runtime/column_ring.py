@@ -24,9 +24,12 @@ class ColumnRing:
         """Append float32 (n_mels, k) columns; the oldest ones give way."""
         capacity = self._buffer.shape[1]
         newest = columns[:, -capacity:]
-        first = self.stop + columns.shape[1] - newest.shape[1]
-        self._buffer[:, np.arange(first, first + newest.shape[1]) % capacity] = newest
+        count = newest.shape[1]
         self.stop += columns.shape[1]
+        first = (self.stop - count) % capacity
+        before_the_seam = min(count, capacity - first)
+        self._buffer[:, first : first + before_the_seam] = newest[:, :before_the_seam]
+        self._buffer[:, : count - before_the_seam] = newest[:, before_the_seam:]
 
     def restart(self, number: int) -> None:
         """Forget all columns: the next one appended is column ``number``."""
@@ -35,6 +38,10 @@ class ColumnRing:
 
     def read(self, first: int, out: NDArray[np.float32]) -> None:
         """Copy the columns from ``first`` on into ``out``; silence before column 0 and after the last one."""
-        numbers = np.arange(first, first + out.shape[1])
-        np.take(self._buffer, numbers % self._buffer.shape[1], axis=1, out=out)
-        out[:, (numbers < 0) | (numbers >= self.stop)] = self._silence
+        capacity, count = self._buffer.shape[1], out.shape[1]
+        begin, end = min(max(0, -first), count), max(0, min(count, self.stop - first))
+        at = (first + begin) % capacity
+        seam = min(max(begin, end), begin + capacity - at)
+        out[:, begin:seam] = self._buffer[:, at : at + seam - begin]
+        out[:, seam:end] = self._buffer[:, : max(0, end - seam)]
+        out[:, :begin] = out[:, end:] = self._silence

@@ -42,7 +42,7 @@ class Generator(Protocol):
         """Learn from a tracked face; called once for every face, in order, before its frame or well ahead of it."""
 
     def prepare(self, picture: Picture, face: Face) -> None:
-        """Take the frame that the next ``render`` changes.
+        """Take the frame that the next ``render`` changes, and those after it that show the same.
 
         Args:
             picture: the frame; it is read, not kept.

@@ -68,7 +68,7 @@ class InpaintGenerator:
         if self._boxes is not None:
             self._boxes.reset()
         self._transform: NDArray[np.float64] | None = None
-        self._times = RenderTimes()
+        self._times, self._prepare_ms = RenderTimes(), 0.0
 
     def observe(self, face: Face) -> None:
         """Learn nothing: this kind of generator needs to know no more of a person than the frame shows."""
@@ -82,7 +82,7 @@ class InpaintGenerator:
         """
         start = perf_counter()
         self._transform = self._cut_out(picture, face)
-        self._times = RenderTimes(prepare_ms=1000 * (perf_counter() - start))
+        self._prepare_ms = 1000 * (perf_counter() - start)
 
     def render(self, window: NDArray[np.float32], out: Picture, strength: float = 1.0) -> None:
         """Draw the mouth that the audio says into the prepared frame.
@@ -106,10 +106,11 @@ class InpaintGenerator:
             mask = np.multiply(self._mask, np.float32(strength), out=self._faded_mask)
         out.paste(self._scratch, self._transform, self._drawn[0], mask)
         self._times = RenderTimes(
-            prepare_ms=self._times.prepare_ms,
+            prepare_ms=self._prepare_ms,
             net_ms=1000 * (drawn - start),
             composite_ms=1000 * (perf_counter() - drawn),
         )
+        self._prepare_ms = 0.0
 
     def _cut_out(self, picture: Picture, face: Face) -> NDArray[np.float64]:
         """Fill the network's picture and return where it came from: the transform image px -> its px."""

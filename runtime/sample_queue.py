@@ -61,6 +61,11 @@ class SampleQueue:
             self._blocks.popleft()
 
 
+def as_int16(samples: NDArray[np.floating]) -> NDArray[np.int16]:
+    """Return audio in [-1, 1] as 16-bit samples, rounded, clipped where it is louder; of the same shape."""
+    return np.asarray(np.clip(np.rint(samples * 32768.0), -32768, 32767), np.int16)
+
+
 def as_samples(pcm: NDArray[np.float32] | NDArray[np.int16]) -> Samples:
     """Return a copy of audio as float32 (n, channels) in [-1, 1].
 

@@ -10,7 +10,7 @@ What comes out depends only on what went in, never on how the audio was cut or i
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, isfinite
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from lipforge.kernels.errors import ConfigError, InputError
 from lipforge.runtime.audio_feed import AudioFeed
+from lipforge.runtime.frame_stream import FrameStream
 from lipforge.runtime.generator import Generator, load_generator
 from lipforge.runtime.output_frame import FrameStats, OutputFrame
 from lipforge.runtime.picture import Picture, Pixels
@@ -72,11 +73,12 @@ class _Waiting:
     picture: Picture
     pts: Fraction
     source: object
+    run: int
     face: Face | None = None
     track_ms: float = 0.0
 
 
-class Session:
+class Session(FrameStream[OutputFrame]):
     """One stream. Push audio and frames in any order, iterate for what is ready, ``flush`` at the end.
 
     Not for several threads at once. Iterating never waits: it ends when the next frame still lacks something, and can
@@ -118,22 +120,12 @@ class Session:
         self._lip_points = manifest.lips.points
         self._window = np.zeros((manifest.mel.n_mels, manifest.window.columns), np.float32)
         self._waiting: deque[_Waiting] = deque()
-        self._tracked = 0
+        self._run = self._tracked = 0
+        self._prepared: tuple[int, Face] | None = None
         self._primed = self._prime_frames == 0
         self._last_pts: Fraction | None = None
         self._frames_ended = False
         self._closed = False
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[OutputFrame]:
-        """Yield the frames that are ready, in order."""
-        while (frame := self.next_frame()) is not None:
-            yield frame
 
     @property
     def audio_seconds(self) -> Fraction:
@@ -177,7 +169,9 @@ class Session:
             )
         self._audio.push(pcm, sample_rate_hz)
 
-    def push_frame(self, image: Pixels, pts: Fraction | float | None = None, source: object = None) -> None:
+    def push_frame(
+        self, image: Pixels, pts: Fraction | float | None = None, source: object = None, *, repeated: bool = False
+    ) -> None:
         """Append a frame of the video.
 
         Args:
@@ -185,6 +179,8 @@ class Session:
                 over and changes it in place, only near the face; it is never converted to another form.
             pts: seconds since the first audio sample, increasing; by default one frame period after the last frame.
             source: handed back with the finished frame.
+            repeated: its pixels are those of the frame pushed before it, as of a still picture: what was prepared of
+                that one, if it has the same ``Face``, serves this one too.
 
         Raises:
             InputError: the frame is not usable or the queue is full; nothing was appended.
@@ -198,7 +194,8 @@ class Session:
         picture.require_writable()
         time = self._next_pts() if pts is None else checked_pts(pts, self._last_pts)
         self._last_pts = time
-        self._waiting.append(_Waiting(picture, time, source))
+        self._run += not repeated
+        self._waiting.append(_Waiting(picture, time, source, self._run))
 
     def end_audio(self) -> None:
         """Say that no more audio comes: frames beyond its end pass through untouched, with silence."""
@@ -303,7 +300,7 @@ class Session:
         driven = frame.face is not None and strength > 0
         if frame.face is not None and driven:
             self._audio.window(frame.pts, out=self._window)
-            self._generator.prepare(frame.picture, frame.face)
+            self._prepare(frame, frame.face)
             self._generator.render(self._window, out=frame.picture, strength=strength)
         first, samples = self._audio.take(until)
         times = self._generator.times
@@ -318,6 +315,11 @@ class Session:
             strength=strength,
         )
         return OutputFrame(frame.picture.pixels, frame.pts, samples, first, stats, frame.source)
+
+    def _prepare(self, frame: _Waiting, face: Face) -> None:
+        last, self._prepared = self._prepared, (frame.run, face)
+        if last is None or last[0] != frame.run or last[1] is not face:
+            self._generator.prepare(frame.picture, face)
 
     def _speaking(self, pts: Fraction) -> bool:
         covered = self._audio.covers(pts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf, log10
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,9 +41,10 @@ def loudest_dbfs(samples: NDArray[np.float32], sample_rate_hz: int) -> float:
     block = max(1, round(LEVEL_BLOCK_SECONDS * sample_rate_hz))
     blocks = samples[: len(samples) // block * block].reshape(-1, block, samples.shape[1])
     if not blocks.size:
-        return -np.inf
-    power = float(blocks.var(axis=1).max())
-    return 10.0 * float(np.log10(power)) if power > 0 else -np.inf
+        return -inf
+    centred = blocks - np.add.reduce(blocks, axis=1, keepdims=True) / np.float32(block)
+    power = float(np.einsum("bnc,bnc->bc", centred, centred).max()) / block
+    return 10.0 * log10(power) if power > 0 else -inf
 
 
 class SpeechGate:

@@ -72,7 +72,7 @@ class WarpGenerator:
         """Forget the person: the next face starts a new neutral mouth."""
         self._neutral = NeutralLips(self._lips)
         self._face: Face | None = None
-        self._times = RenderTimes()
+        self._times, self._prepare_ms = RenderTimes(), 0.0
 
     def observe(self, face: Face) -> None:
         """Let a tracked face tell about the person's relaxed, closed mouth."""
@@ -90,7 +90,7 @@ class WarpGenerator:
         picture.crop(self._crop_scratch, face.transform, size, self._reference[0], rgb=True)
         draw_lips(face.lips, self._lips, size, out=self._reference_lips[0])
         self._face = face
-        self._times = RenderTimes(prepare_ms=1000 * (perf_counter() - start))
+        self._prepare_ms = 1000 * (perf_counter() - start)
 
     def render(self, window: NDArray[np.float32], out: Picture, strength: float = 1.0) -> None:
         """Move the lips of the prepared frame to what the audio says.
@@ -116,10 +116,11 @@ class WarpGenerator:
         warp_done = perf_counter()
         self._composite(out, self._face, strength)
         self._times = RenderTimes(
-            prepare_ms=self._times.prepare_ms + 1000 * (drawn - audio_done),
+            prepare_ms=self._prepare_ms + 1000 * (drawn - audio_done),
             net_ms=1000 * (audio_done - start + warp_done - drawn),
             composite_ms=1000 * (perf_counter() - warp_done),
         )
+        self._prepare_ms = 0.0
 
     def _composite(self, out: Picture, face: Face, strength: float) -> None:
         fields = self._flow[0], self._mask[0, 0], self._colour[0]

@@ -33,6 +33,8 @@ KNOWN_PROGRAMS = {
     "pytest",
     "npu-smi",
     "openssl",
+    "curl",
+    "ffmpeg",
     "torchrun",
 }
 

@@ -1,14 +1,11 @@
 """A face for a LiveKit voice agent: lipforge behind the ``VideoGenerator`` interface of livekit-agents.
 
-    bundle = Bundle.load().sharing()
-    avatar = Avatar.prepare("face.jpg", bundle)
-    stream = LiveStream(bundle, avatar, LiveOptions(sample_rate_hz=24_000, channels=1))
-    size = dict(video_width=avatar.info.width, video_height=avatar.info.height, video_fps=float(avatar.info.fps))
-    options = AvatarOptions(**size, audio_sample_rate=24_000, audio_channels=1)
-    runner = AvatarRunner(room, audio_recv=receiver, video_gen=LipforgeVideo(stream), options=options)
-
-Pipecat's video services have the same verbs under other names: an audio frame is pushed, an end of speech flushes, a
-user who starts to speak interrupts, and pictures and sound are pushed on.
+bundle = Bundle.load().sharing()
+avatar = Avatar.prepare("face.jpg", bundle)
+stream = LiveStream(bundle, avatar, LiveOptions(sample_rate_hz=24_000, channels=1))
+size = dict(video_width=avatar.info.width, video_height=avatar.info.height, video_fps=float(avatar.info.fps))
+options = AvatarOptions(**size, audio_sample_rate=24_000, audio_channels=1)
+runner = AvatarRunner(room, audio_recv=receiver, video_gen=LipforgeVideo(stream), options=options)
 """
 
 from __future__ import annotations
@@ -21,6 +18,7 @@ from livekit.agents.voice.avatar import AudioSegmentEnd, VideoGenerator
 
 from lipforge.kernels.yuv import I420Frame
 from lipforge.runtime.live import LiveFrame, LiveStream, WallClock, paced_async
+from lipforge.runtime.sample_queue import as_int16
 
 
 class LipforgeVideo(VideoGenerator):  # type: ignore[misc]
@@ -32,7 +30,6 @@ class LipforgeVideo(VideoGenerator):  # type: ignore[misc]
 
     def __init__(self, stream: LiveStream) -> None:
         self._stream = stream
-        self._spoken = (0, 0.0)
 
     async def push_audio(self, frame: rtc.AudioFrame | AudioSegmentEnd) -> None:
         """Take a piece of the agent's speech, or its end."""
@@ -55,15 +52,11 @@ class LipforgeVideo(VideoGenerator):  # type: ignore[misc]
             if frame.epoch != self._stream.epoch:
                 continue  # made before an interrupt
             yield picture_of(frame)
-            if self._carries_speech(frame):  # LiveKit takes all sound for speech when it counts how much was heard
+            if frame.spoken:  # LiveKit takes all sound for speech when it counts how much was heard
                 yield sound_of(frame)
             for _ in frame.finished:
                 yield AudioSegmentEnd()
             self._stream.reuse(frame)
-
-    def _carries_speech(self, frame: LiveFrame) -> bool:
-        before, self._spoken = self._spoken, (frame.playback.utterance, frame.playback.played_s)
-        return bool(frame.finished) or (self._spoken != before and frame.playback.played_s > 0)
 
 
 def picture_of(frame: LiveFrame) -> rtc.VideoFrame:
@@ -77,5 +70,5 @@ def picture_of(frame: LiveFrame) -> rtc.VideoFrame:
 
 def sound_of(frame: LiveFrame) -> rtc.AudioFrame:
     """Return a frame's sound for LiveKit, 16-bit."""
-    samples = np.clip(np.rint(frame.audio * 32768), -32768, 32767).astype(np.int16)
+    samples = as_int16(frame.audio)
     return rtc.AudioFrame(samples.tobytes(), frame.sample_rate_hz, samples.shape[1], samples.shape[0])

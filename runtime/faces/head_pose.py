@@ -46,12 +46,12 @@ class HeadPose:
 
     def to_head(self, points: NDArray[np.floating]) -> F64:
         """Return image points (n, 3), px, in head units; float64 (n, 3)."""
-        moved: F64 = (points.astype(np.float64) - self.origin) @ self.rotation / self.scale
+        moved: F64 = (points - self.origin) @ self.rotation / self.scale
         return moved
 
     def to_image(self, points: NDArray[np.floating]) -> F64:
         """Return head points (n, 3), head units, in image px; float64 (n, 3)."""
-        moved: F64 = points.astype(np.float64) @ self.rotation.T * self.scale + self.origin
+        moved: F64 = np.asarray(points, np.float64) @ self.rotation.T * self.scale + self.origin
         return moved
 
     @property

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,7 +44,7 @@ class NeutralLips:
 
     def __init__(self, lips: LipSpec) -> None:
         self._lips = lips
-        self._indices = list(lip_indices(lips))
+        self._indices = np.array(lip_indices(lips))
         self._unit = lips.eye_distance / 40.0
         self.reset()
 
@@ -73,17 +77,18 @@ class NeutralLips:
     def update(self, face: Face) -> None:
         """Learn from the next tracked face of the stream."""
         measured = face.pose.to_head(face.landmarks[self._indices])
-        gap = mouth_gap(measured, self._lips) / self._unit
-        closed = close_mouth(measured, self._lips)
+        gaps = _gaps(measured, self._lips)
+        gap = _mean_gap(gaps, self._lips) / self._unit
+        closed = _closed(measured, gaps, self._lips)
         if self._shown is None or self._learnt is None:
             self._shown, self._learnt = closed.copy(), closed
             self._least_gap = gap
             self._weight = 1.0
             return
         if gap < self._least_gap:
-            self._weight *= float(np.exp((gap - self._least_gap) / _GAP_SOFTNESS))
+            self._weight *= math.exp((gap - self._least_gap) / _GAP_SOFTNESS)
             self._least_gap = gap
-        weight = float(np.exp((self._least_gap - gap) / _GAP_SOFTNESS)) * max(face.pose.frontal, 0.0) ** _FRONTAL_POWER
+        weight = math.exp((self._least_gap - gap) / _GAP_SOFTNESS) * max(face.pose.frontal, 0.0) ** _FRONTAL_POWER
         self._weight = min(self._weight + weight, _MEMORY_FRAMES)
         self._learnt += weight / self._weight * (closed - self._learnt)
         self._shown += _limited(_LARGEST_STEP_SHARE * (self._learnt - self._shown), _LARGEST_STEP * self._unit)
@@ -92,10 +97,15 @@ class NeutralLips:
     def _follow_mouth(self, difference: F64) -> None:
         """Let the offset follow where the mouth is: sideways as a whole, up and down by the upper lip's edge."""
         quarter = self._lips.outer_points // 4
-        apart = np.array([difference[:, 0].mean(), difference[quarter - 1 : quarter + 2, 1].mean()])
-        step = _limited(_OFFSET_SHARE * (apart - self._offset)[None], _OFFSET_STEP * self._unit)[0]
+        aside, down = difference[:, 0], difference[quarter - 1 : quarter + 2, 1]
+        # In plain numbers: numpy takes longer to begin with two of them than the rest of the frame's lips take.
+        x, y = self._offset.tolist()
+        step_x = _OFFSET_SHARE * (float(np.add.reduce(aside)) / len(aside) - x)
+        step_y = _OFFSET_SHARE * (float(np.add.reduce(down)) / len(down) - y)
+        share = _share_of(math.sqrt(step_x * step_x + step_y * step_y), _OFFSET_STEP * self._unit)
         largest = _LARGEST_OFFSET * self._unit
-        self._offset = np.clip(self._offset + step, -largest, largest)
+        self._offset[0] = min(max(x + share * step_x, -largest), largest)
+        self._offset[1] = min(max(y + share * step_y, -largest), largest)
 
     def place(self, displacement: NDArray[np.float32], face: Face) -> NDArray[np.float32]:
         """Return the lip contours that a displacement asks for, on this face.
@@ -117,11 +127,49 @@ class NeutralLips:
 
 def _limited(step: F64, largest: float) -> F64:
     """Scale the rows of a step (n, d) together so that none is longer than ``largest``."""
-    longest = float(np.linalg.norm(step, axis=1).max())
-    return step * min(1.0, largest / max(longest, 1e-12))
+    return step * _share_of(math.sqrt(np.einsum("ij,ij->i", step, step).max()), largest)
 
 
-def _pairs(lips: LipSpec, start: int, count: int) -> tuple[slice, slice]:
+def _share_of(length: float, largest: float) -> float:
+    """Return what a length has to be multiplied by, at most 1, to be no more than ``largest``."""
+    return min(1.0, largest / max(length, 1e-12))
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Where in an array of lip points those stand that meet when a mouth closes.
+
+    Attributes:
+        upper: of the inner contour, without the corners.
+        lower: the points below them.
+        outer_upper: of the outer contour, without the corners.
+        outer_lower: the points below them.
+        middle: the middle half of the inner ones.
+        spread: float64 (outer, inner), interpolates what moves along the inner lip to the outer one.
+    """
+
+    upper: slice
+    lower: slice
+    outer_upper: slice
+    outer_lower: slice
+    middle: slice
+    spread: F64
+
+
+@lru_cache
+def _order_of(lips: LipSpec) -> _Order:
+    inner, outer = lips.inner_points // 2 - 1, lips.outer_points // 2 - 1
+    places = np.linspace(0, inner - 1, outer)
+    spread = np.column_stack([np.interp(places, np.arange(inner), one) for one in np.eye(inner)])
+    return _Order(
+        *_pairs(lips.outer_points, lips.inner_points),
+        *_pairs(0, lips.outer_points),
+        slice(inner // 4, inner - inner // 4),
+        spread,
+    )
+
+
+def _pairs(start: int, count: int) -> tuple[slice, slice]:
     """Upper lip points of a contour without the corners, and the lower ones below them, as slices."""
     half = count // 2
     return slice(start + 1, start + half), slice(start + count - 1, start + half, -1)
@@ -134,10 +182,7 @@ def mouth_gap(points: F64, lips: LipSpec) -> float:
         points: float64 (N, 3), head frame.
         lips: their order.
     """
-    upper, lower = _pairs(lips, lips.outer_points, lips.inner_points)
-    height = points[lower, 1] - points[upper, 1]
-    edge = len(height) // 4
-    return float(max(height[edge : len(height) - edge].mean(), 0.0))
+    return _mean_gap(_gaps(points, lips), lips)
 
 
 def close_mouth(points: F64, lips: LipSpec) -> F64:
@@ -147,17 +192,29 @@ def close_mouth(points: F64, lips: LipSpec) -> F64:
         points: float64 (N, 3), head frame.
         lips: their order.
     """
-    upper, lower = _pairs(lips, lips.outer_points, lips.inner_points)
-    gap = points[lower] - points[upper]
+    return _closed(points, _gaps(points, lips), lips)
+
+
+def _gaps(points: F64, lips: LipSpec) -> F64:
+    """Return the way from the inner upper lip down to the lower one, point by point."""
+    order = _order_of(lips)
+    return points[order.lower] - points[order.upper]
+
+
+def _mean_gap(gaps: F64, lips: LipSpec) -> float:
+    heights = gaps[_order_of(lips).middle, 1]
+    return max(float(np.add.reduce(heights)) / len(heights), 0.0)
+
+
+def _closed(points: F64, gaps: F64, lips: LipSpec) -> F64:
+    order = _order_of(lips)
     closed = points.copy()
-    closed[upper] += _UPPER_SHARE * gap
-    closed[lower] = closed[upper]
-    outer_upper, outer_lower = _pairs(lips, 0, lips.outer_points)
-    follow = gap * (gap[:, 1:2] > 0)  # lips that are pressed over each other do not pull the outer contour apart
-    places = np.linspace(0, len(gap) - 1, lips.outer_points // 2 - 1)
-    follow = np.column_stack([np.interp(places, np.arange(len(gap)), follow[:, axis]) for axis in range(3)])
-    closed[outer_upper] += _UPPER_SHARE * follow
-    closed[outer_lower] -= (1 - _UPPER_SHARE) * follow
+    closed[order.upper] += _UPPER_SHARE * gaps
+    closed[order.lower] = closed[order.upper]
+    # Lips that are pressed over each other do not pull the outer contour apart.
+    follow = order.spread @ (gaps * (gaps[:, 1:2] > 0))
+    closed[order.outer_upper] += _UPPER_SHARE * follow
+    closed[order.outer_lower] -= (1 - _UPPER_SHARE) * follow
     return closed
 
 
@@ -165,13 +222,15 @@ def seal_mouth(points: F64, lips: LipSpec) -> F64:
     """Return the lips with every crossing pair of inner points moved to its middle.
 
     Args:
-        points: float64 (N, 3), head frame.
+        points: float64 (N, 3), head frame; returned as they are if none cross.
         lips: their order.
     """
-    upper, lower = _pairs(lips, lips.outer_points, lips.inner_points)
+    order = _order_of(lips)
+    crossing = points[order.lower, 1] < points[order.upper, 1]
+    if not crossing.any():
+        return points
     sealed = points.copy()
-    crossing = (points[lower, 1] < points[upper, 1])[:, None]
-    middle = (points[upper] + points[lower]) / 2
-    sealed[upper] = np.where(crossing, middle, points[upper])
-    sealed[lower] = np.where(crossing, middle, points[lower])
+    middle = (points[order.upper] + points[order.lower]) / 2
+    sealed[order.upper][crossing] = middle[crossing]
+    sealed[order.lower][crossing] = middle[crossing]
     return sealed

@@ -50,6 +50,11 @@ class AvatarPlayer:
         self._pool = FramePool(avatar.info.width, avatar.info.height, avatar.info.yuv_spec)
         self._decoder = LoopDecoder(avatar.packets) if avatar.packets else None
 
+    @property
+    def still(self) -> bool:
+        """Whether all pictures are the same."""
+        return self._decoder is None
+
     def next(self) -> AvatarFrame:
         """Return the next picture of the endless loop."""
         pooled = self._pool.take()

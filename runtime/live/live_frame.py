@@ -18,9 +18,11 @@ class LiveFrame(OutputFrame):
             interrupt came in between.
         playback: the utterance that was heard last.
         finished: utterances that were heard to their end with this frame.
+        spoken: whether there is speech in ``audio``, and not only the silence that stands in for it.
     """
 
     sample_rate_hz: int
     epoch: int
     playback: Playback
     finished: tuple[Playback, ...] = ()
+    spoken: bool = False

@@ -7,7 +7,7 @@ does the work; this file decides what goes in when, what is dropped, and when si
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from fractions import Fraction
 from math import ceil
 from threading import Lock
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.errors import InputError
+from lipforge.runtime.frame_stream import FrameStream
 from lipforge.runtime.live.audio_format import AudioFormat
 from lipforge.runtime.live.avatar import Avatar, AvatarPlayer, KnownFace
 from lipforge.runtime.live.inbox import Inbox
@@ -38,7 +39,7 @@ LONGEST_LEAP_S = 10.0
 _SESSION_QUEUE_MS = 1e9  # the stream bounds its queues itself
 
 
-class LiveStream:
+class LiveStream(FrameStream[LiveFrame]):
     """One live stream: a face from an avatar, or from frames that are pushed, made to say the audio that is pushed.
 
     ``push_audio``, ``push_frame``, ``flush``, ``interrupt``, ``end`` and ``close`` may be called from any thread and
@@ -89,17 +90,6 @@ class LiveStream:
         self._end_seen, self._ended, self._quiet = False, False, True
         self._speech_end = Fraction(0)
         self._size: tuple[int, int] | None = None
-
-    def __enter__(self) -> LiveStream:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __iter__(self) -> Iterator[LiveFrame]:
-        """Yield the frames that are ready, in order; never waits."""
-        while (frame := self.next_frame()) is not None:
-            yield frame
 
     def __aiter__(self) -> AsyncIterator[LiveFrame]:
         """Yield frames as soon as their audio is there, until the stream has ended."""
@@ -336,11 +326,11 @@ class LiveStream:
         if self._end_seen and pts >= self._landed_seconds:
             self._ended = True
             return False
-        shown = player.next()
+        shown, repeated = player.next(), player.still and self._next_index > 0
         self._next_index += 1
         if self._known_face is not None:
             self._known_face.face = shown.face
-        self._session.push_frame(shown.frame.planes, pts, shown.frame)
+        self._session.push_frame(shown.frame.planes, pts, shown.frame, repeated=repeated)
         return True
 
     def _drop_late(self, clock: Fraction) -> None:
@@ -370,17 +360,18 @@ class LiveStream:
         start, stop = frame.audio_start, frame.audio_start + len(frame.audio)
         inbox, audio = self._inbox, frame.audio
         finished: tuple[Playback, ...] = ()
+        spoken = False
         with inbox.lock:
             playback, rate = inbox.ledger.heard(inbox.rate_hz), inbox.rate_hz
             if epoch == inbox.epoch:
-                playback, finished = inbox.ledger.emitted(start, stop, rate)
+                playback, finished, spoken = inbox.ledger.emitted(start, stop, rate)
                 inbox.emitted = stop
             else:
                 audio = np.zeros_like(audio)
             self._taken = stop
             self._times.add(frame.stats)
         values = (frame.image, frame.pts, audio, start, frame.stats, frame.source)
-        return LiveFrame(*values, rate, epoch, playback, finished)
+        return LiveFrame(*values, rate, epoch, playback, finished, spoken)
 
 
 def _session_options(options: LiveOptions) -> SessionOptions:

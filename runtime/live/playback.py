@@ -82,15 +82,19 @@ class PlaybackLedger:
         else:
             self._spans.append(_Span(start, start + samples, owner))
 
-    def emitted(self, start: int, stop: int, rate_hz: int) -> tuple[Playback, tuple[Playback, ...]]:
+    def emitted(self, start: int, stop: int, rate_hz: int) -> tuple[Playback, tuple[Playback, ...], bool]:
         """Note that a frame took the samples from ``start`` to ``stop - 1``.
 
         Returns:
-            The utterance that was heard last, and all that were heard to their end with this frame.
+            The utterance that was heard last, all that were heard to their end with this frame, and whether any of its
+            samples belong to one.
         """
+        spoken = False
         while self._spans and self._spans[0].start < stop:
             span = self._spans[0]
-            span.owner.played += max(0, min(stop, span.stop) - max(start, span.start))
+            played = max(0, min(stop, span.stop) - max(start, span.start))
+            span.owner.played += played
+            spoken = spoken or played > 0
             self._heard = span.owner
             if span.stop > stop:
                 break
@@ -98,7 +102,7 @@ class PlaybackLedger:
         finished = []
         while self._waiting and self._waiting[0].playback(rate_hz).finished:
             finished.append(self._waiting.popleft().playback(rate_hz))
-        return self._heard.playback(rate_hz), tuple(finished)
+        return self._heard.playback(rate_hz), tuple(finished), spoken
 
     def cut(self, rate_hz: int) -> Playback:
         """Forget all that was not heard; return the utterance that was cut off, or the last one heard."""

@@ -19,6 +19,7 @@ from lipforge.runtime.serve.studio import Studio
 from lipforge.runtime.serve.webm_stream import WebmStream
 
 Pack = Callable[[LiveFrame, bool], bytes]
+Rest = Callable[[], bytes]
 
 PROGRESS_S = 0.25
 """How often the agent is told how far its speech is."""
@@ -66,10 +67,11 @@ class Agent:
         voice: format of its speech.
         pack: makes a message of a frame, with or without its picture, in a thread; an empty one is not sent. None sends
             none (somebody looks at them over WebRTC).
+        rest: gives the end of what ``pack`` began.
     """
 
-    def __init__(self, session: LiveSession, voice: VoiceFormat, pack: Pack | None) -> None:
-        self.session, self.voice, self._pack = session, voice, pack
+    def __init__(self, session: LiveSession, voice: VoiceFormat, pack: Pack | None, rest: Rest = bytes) -> None:
+        self.session, self.voice, self._pack, self._rest = session, voice, pack, rest
         self._items: deque[dict[str, Any] | _Held] = deque()
         self._pictured: deque[_Held] = deque()
         self._news = asyncio.Event()
@@ -137,6 +139,10 @@ class Agent:
         self.session.left(float(item.frame.pts))
         return message
 
+    async def rest(self) -> bytes:
+        """Return the end of the stream that the messages are pieces of; nothing of where they stand for themselves."""
+        return await asyncio.get_running_loop().run_in_executor(self.session.executor, self._rest)
+
     def _take(self, frame: LiveFrame) -> None:
         if self._pack is not None:
             self._hold(_Held(frame))
@@ -188,15 +194,13 @@ async def open_agent(studio: Studio, message: dict[str, Any]) -> Agent:
     avatar_id = None if message.get("avatar") is None else field(message, "avatar", text_up_to(80), "an avatar's id")
     options = LiveOptions(sample_rate_hz=voice.rate_hz, channels=1, audio_queue_ms=1000 * studio.limits.audio_ahead_s)
     session = await studio.open("agent", studio.avatar(avatar_id), options, microphone=False)
-    return Agent(session, voice, _packer(output, PictureOptions(width, quality), session))
-
-
-def _packer(output: str, pictures: PictureOptions, session: LiveSession) -> Pack | None:
     if output == "webrtc":
-        return None
+        return Agent(session, voice, None)
     if output == "webm":
-        return WebmStream(1 / session.stream.period).add
-    return lambda frame, pictured: packed(frame, pictures if pictured else None)
+        webm = WebmStream(1 / session.stream.period)
+        return Agent(session, voice, webm.add, webm.close)
+    pictures = PictureOptions(width, quality)
+    return Agent(session, voice, lambda frame, pictured: packed(frame, pictures if pictured else None))
 
 
 def _position(playback: Playback) -> dict[str, Any]:

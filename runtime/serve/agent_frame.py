@@ -6,10 +6,10 @@ import struct
 from dataclasses import dataclass
 
 import cv2
-import numpy as np
 
 from lipforge.runtime.live import LiveFrame
 from lipforge.runtime.picture import Picture
+from lipforge.runtime.sample_queue import as_int16
 
 MAGIC = b"LFF1"
 HEADER = struct.Struct("<4sBBHIIIIQd")
@@ -40,7 +40,7 @@ def packed(frame: LiveFrame, options: PictureOptions | None) -> bytes:
         options: for the picture; None leaves it out.
     """
     image = b"" if options is None else _jpeg(frame, options)
-    samples = np.clip(np.rint(frame.audio * 32768.0), -32768, 32767).astype("<i2")
+    samples = as_int16(frame.audio).astype("<i2", copy=False)
     header = HEADER.pack(
         MAGIC,
         DRIVEN if frame.stats.driven else 0,

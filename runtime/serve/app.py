@@ -11,6 +11,7 @@ from lipforge.runtime.serve.options import ServeOptions
 from lipforge.runtime.serve.page_files import PAGE_FILES, page_file
 from lipforge.runtime.serve.places import FullError, Places
 from lipforge.runtime.serve.studio import Studio
+from lipforge.runtime.serve.voice_post import VoicePost
 from lipforge.runtime.serve.voice_socket import VoiceSocket
 from lipforge.runtime.serve.webrtc import Peers
 
@@ -52,6 +53,7 @@ class Server:
                 web.post("/avatars", self._add_avatar),
                 web.post("/offer", self._offer),
                 web.get("/voice", self._voice),
+                web.post("/voice", self._voice_post),
             ]
         )
         app.on_shutdown.append(self._shut_down)
@@ -113,6 +115,9 @@ class Server:
             return await socket.serve(request)
         finally:
             self._sockets.discard(socket)
+
+    async def _voice_post(self, request: web.Request) -> web.StreamResponse:
+        return await VoicePost(self._studio, self.places).serve(request)
 
     async def _shut_down(self, app: web.Application) -> None:
         for socket in list(self._sockets):

@@ -20,6 +20,7 @@ from lipforge.runtime.serve.incoming import samples_of
 from lipforge.runtime.serve.options import Limits
 from lipforge.runtime.serve.places import Places
 from lipforge.runtime.serve.sender_clock import SenderClock, attach, shorten_audio_buffer
+from lipforge.runtime.serve.sender_reports import StreamTime, tell_stream_time
 from lipforge.runtime.serve.studio import Studio
 from lipforge.runtime.serve.webrtc import Peers
 
@@ -100,7 +101,7 @@ async def probe_av(studio: Studio, seconds: float, warm_up_s: float = WARM_UP_S)
     flashes = FlashTrack(watch)
     probe = _Probe(flashes)
     peers = Peers(studio, Places(1, studio.metrics))
-    client = await _connected(peers, probe, (flashes, BeepTrack(watch)))
+    client = await _connected(peers, probe, (flashes, BeepTrack(watch)), StreamTime(lambda: watch.start))
     try:
         await asyncio.wait_for(probe.seen.wait(), CONNECT_S)
         await asyncio.sleep(warm_up_s)
@@ -115,7 +116,7 @@ async def probe_av(studio: Studio, seconds: float, warm_up_s: float = WARM_UP_S)
         studio.close()
 
 
-async def _connected(peers: Peers, probe: _Probe, tracks: Sequence[Any]) -> Any:
+async def _connected(peers: Peers, probe: _Probe, tracks: Sequence[Any], time: StreamTime) -> Any:
     from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
     client = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -126,7 +127,7 @@ async def _connected(peers: Peers, probe: _Probe, tracks: Sequence[Any]) -> Any:
 
     client.on("track", on_track)
     for track in tracks:
-        client.addTrack(track)
+        tell_stream_time(client.addTrack(track), track, _clock_hz(track), time.ntp)
     await client.setLocalDescription(await client.createOffer())
     local = client.localDescription
     answer = await peers.answer({"sdp": local.sdp, "type": local.type, "source": "camera"})
@@ -160,7 +161,7 @@ class _Probe:
         """Take a track in."""
         if track.kind == "audio":
             shorten_audio_buffer(receiver)
-        clock = attach(receiver, 48_000 if track.kind == "audio" else 90_000)
+        clock = attach(receiver, _clock_hz(track))
         work = self._listen(track, clock) if track.kind == "audio" else self._watch(track, clock)
         self.tasks.append(asyncio.get_running_loop().create_task(work))
 
@@ -207,6 +208,10 @@ class _Probe:
             frames=len(self.latencies),
             lost=max(0, sent - len(self.latencies) - _on_their_way(self.latencies)),
         )
+
+
+def _clock_hz(track: Any) -> int:
+    return 48_000 if track.kind == "audio" else 90_000
 
 
 def _paired(flashes: list[float], beeps: list[float]) -> list[tuple[float, float]]:

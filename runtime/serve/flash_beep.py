@@ -55,7 +55,7 @@ class FlashTrack(MediaStreamTrack):
 
     def __init__(self, watch: Stopwatch) -> None:
         super().__init__()
-        self._watch, self._next, self.count = watch, 0, 0
+        self._watch, self._next, self.count, self.sent_pts = watch, 0, 0, 0.0
         self.made: dict[int, float] = {}
 
     async def recv(self) -> Frame:
@@ -63,31 +63,29 @@ class FlashTrack(MediaStreamTrack):
         index = max(self._next, int((self._watch.clock() - self._watch.start) * FPS) - 1)
         self._next = index + 1
         self.count += 1
-        await self._watch.until(index / FPS + PACKET_SAMPLES / AUDIO_HZ)  # as late as the sound, see BeepTrack
+        self.sent_pts = index / FPS
+        await self._watch.until(self.sent_pts + PACKET_SAMPLES / AUDIO_HZ)  # a camera is late too
         frame = VideoFrame(WIDTH, HEIGHT, PIXEL_FORMAT)
         y, u, v = planes_of(frame)
         draw(index, y)
         u[:], v[:] = 128, 128
         frame.pts, frame.time_base = index * 90_000 // FPS, Fraction(1, 90_000)
-        self.made[index % (1 << BITS)] = self._watch.start + index / FPS
+        self.made[index % (1 << BITS)] = self._watch.start + self.sent_pts
         return frame
 
 
 class BeepTrack(MediaStreamTrack):
-    """A beep of 60 ms at every full second, in packets of 20 ms, each sent when its last sample would be recorded.
-
-    aiortc reports the time of sending as that of recording, for pictures too; only what is equally late stays in step.
-    """
+    """A beep of 60 ms at every full second, in packets of 20 ms, each sent when its last sample would be recorded."""
 
     kind = "audio"
 
     def __init__(self, watch: Stopwatch) -> None:
         super().__init__()
-        self._watch, self._next = watch, 0
+        self._watch, self._next, self.sent_pts = watch, 0, 0.0
 
     async def recv(self) -> Frame:
         """Return the next packet once its last sample would have been recorded."""
-        start = self._next
+        start, self.sent_pts = self._next, self._next / AUDIO_HZ
         self._next += PACKET_SAMPLES
         await self._watch.until(self._next / AUDIO_HZ)
         samples = np.repeat(np.rint(32767 * beep(start, PACKET_SAMPLES)).astype(np.int16), 2)

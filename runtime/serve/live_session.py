@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from fractions import Fraction
 from time import monotonic
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from lipforge.runtime.live.pacing import Clock
 from lipforge.runtime.picture import Picture
 from lipforge.runtime.serve.metrics import Metrics
 from lipforge.runtime.serve.playout import Heard, Playout, PlayoutOverflowError, Shown
+from lipforge.runtime.serve.schedule import CUSHION_S, UNEVEN_CUSHION_S
 
 Listener = Callable[[LiveFrame], None]
 
@@ -108,7 +110,8 @@ class LiveSession:
     id: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
     def __post_init__(self) -> None:
-        self.playout = Playout(asyncio.get_running_loop().time)
+        even = self.kind != "camera" and self.stream.period % Fraction(1, 50) == 0
+        self.playout = Playout(asyncio.get_running_loop().time, CUSHION_S if even else UNEVEN_CUSHION_S)
         self.figures = Figures()
         self.failure: str | None = None
         self.closed = asyncio.Event()

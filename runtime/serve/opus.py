@@ -8,6 +8,7 @@ import numpy as np
 from av.audio.frame import AudioFrame
 from numpy.typing import NDArray
 
+from lipforge.runtime.sample_queue import as_int16
 from lipforge.runtime.serve.playout import Heard
 
 OPUS_HZ = 48_000
@@ -39,6 +40,11 @@ class OpusPieces:
             stereo = self._resampled(stereo, heard.rate_hz)
         self._held = np.concatenate([self._held, stereo])
 
+    @property
+    def next_start(self) -> int | None:
+        """Number of the first sample of the next piece; None before any audio came."""
+        return self._start
+
     def take(self) -> tuple[int, NDArray[np.int16]] | None:
         """Return the number of the first sample and int16 (960, 2), or None if there is less."""
         if self._start is None or len(self._held) < OPUS_SAMPLES:
@@ -63,5 +69,4 @@ def as_stereo_s16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Return int16 (n, 2) of float32 (n, channels) in [-1, 1]; more than two channels are mixed down."""
     if samples.shape[1] > 2:
         samples = samples.mean(axis=1, keepdims=True)
-    scaled = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype(np.int16)
-    return np.ascontiguousarray(np.broadcast_to(scaled, (len(scaled), 2)))
+    return np.ascontiguousarray(np.broadcast_to(as_int16(samples), (len(samples), 2)))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipforge.kernels.errors import InputError
-from lipforge.runtime.serve.schedule import Schedule
+from lipforge.runtime.serve.schedule import UNEVEN_CUSHION_S, Schedule
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -58,6 +58,10 @@ class Heard:
         return self.start / self.rate_hz
 
 
+SOUND_PIECE_S = 0.020
+"""Length of the pieces in which audio is sent."""
+
+
 class PlayoutOverflowError(Exception):
     """A client has taken no audio for ``LONGEST_AUDIO_S``."""
 
@@ -67,19 +71,19 @@ class Playout:
 
     Args:
         clock: the event loop's time, in seconds.
+        cushion_s: see ``Schedule``.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], cushion_s: float = UNEVEN_CUSHION_S) -> None:
         self._clock = clock
-        self.schedule = Schedule()
+        self.schedule = Schedule(cushion_s)
         self._frames: deque[Shown] = deque()
         self._sounds: deque[Heard] = deque()
         self._changed = asyncio.Event()
         self._ended = False
-        self._taken = self._sound_taken = False
+        self._taken = self._sound_taken = self._sound_begun = False
         self.dropped = 0
         self.frame_late_s = self.sound_late_s = 0.0
-        self.sent_until = 0.0
 
     def require_free(self) -> None:
         """Check that nobody takes the frames yet.
@@ -101,7 +105,7 @@ class Playout:
 
     def detach(self) -> None:
         """Keep nothing any more."""
-        self._taken = self._sound_taken = False
+        self._taken = self._sound_taken = self._sound_begun = False
         self._frames.clear()
         self._sounds.clear()
 
@@ -156,25 +160,47 @@ class Playout:
             return frame
 
     async def next_sound(self) -> Heard | None:
-        """Wait for the next piece of audio to be due; None at the end."""
-        await self._until_due(self._sounds)
-        if self._ended:
-            return None
-        sound = self._sounds.popleft()
-        self.sound_late_s = self._clock() - self.schedule.due(sound.pts)
-        self.sent_until = sound.pts + len(sound.samples) / sound.rate_hz
-        return sound
+        """Wait for the next piece of audio, the first time until it is due; None at the end.
+
+        What was due before somebody listened is left out: a receiver would keep all that comes at once, and play
+        everything after it as much later than the picture.
+        """
+        while not (self._sound_begun or self._ended):
+            await self._until_due(self._sounds)
+            self._skip_past()
+            self._sound_begun = bool(self._sounds)
+        while not (self._sounds or self._ended):
+            await self._news()
+        return None if self._ended else self._sounds.popleft()
+
+    def sound_leaves(self, pts: float) -> None:
+        """Note that audio leaves now that is due at a time of the stream."""
+        self.sound_late_s = self._clock() - self.schedule.due(pts)
 
     async def wait_until(self, pts: float) -> None:
         """Wait for a time of the stream to come."""
         while not self._ended and (wait := self.schedule.due(pts) - self._clock()) > 0:
             await asyncio.sleep(wait)
 
+    def _skip_past(self) -> None:
+        now = self._clock()
+        while self._sounds:
+            sound = self._sounds.popleft()
+            # Whole pieces, so that frames that bring whole ones go on doing so.
+            pieces = max(0.0, now - self.schedule.due(sound.pts)) // SOUND_PIECE_S
+            past = round(pieces * SOUND_PIECE_S * sound.rate_hz)
+            if past < len(sound.samples):
+                self._sounds.appendleft(Heard(sound.start + past, sound.samples[past:], sound.rate_hz))
+                return
+
+    async def _news(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
     async def _until_due(self, queue: deque[Shown] | deque[Heard]) -> None:
         while not self._ended:
             if not queue:
-                self._changed.clear()
-                await self._changed.wait()
+                await self._news()
                 continue
             wait = self.schedule.due(queue[0].pts) - self._clock()
             if wait <= 0:

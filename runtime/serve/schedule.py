@@ -11,6 +11,10 @@ from __future__ import annotations
 CUSHION_S = 0.010
 """What arrives this much before it is due is in time."""
 
+UNEVEN_CUSHION_S = CUSHION_S + 0.020
+"""Where frames do not bring whole pieces of 20 ms of sound, the rest of a piece comes with the next frame. Sent as late
+as that, every second piece or so would be late, and a receiver would hold all sound back for it, not the picture."""
+
 WINDOW_S = 0.5
 """How long everything has to be early before the distance is shortened."""
 
@@ -25,9 +29,14 @@ JUMP_S = 1.0
 
 
 class Schedule:
-    """Maps times of the stream to times of the machine, both in seconds."""
+    """Maps times of the stream to times of the machine, both in seconds.
 
-    def __init__(self) -> None:
+    Args:
+        cushion_s: what arrives this much before it is due is in time.
+    """
+
+    def __init__(self, cushion_s: float = CUSHION_S) -> None:
+        self._cushion_s = cushion_s
         self._distance: float | None = None
         self._window_end = 0.0
         self._least_slack = float("inf")
@@ -43,7 +52,7 @@ class Schedule:
             slack = 0.0
         self._least_slack = min(self._least_slack, slack)
         if now >= self._window_end:
-            early = max(0.0, self._least_slack - CUSHION_S)
+            early = max(0.0, self._least_slack - self._cushion_s)
             self._distance -= max(min(early, STEP_S), early / 2 if early > LONG_S else 0.0)
             self._open_window(now)
 
@@ -52,7 +61,7 @@ class Schedule:
         return (self._distance or 0.0) + pts
 
     def _restart(self, pts: float, now: float) -> None:
-        self._distance = now + CUSHION_S - pts
+        self._distance = now + self._cushion_s - pts
         self._open_window(now)
 
     def _open_window(self, now: float) -> None:

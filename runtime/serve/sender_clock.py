@@ -2,8 +2,8 @@
 
 RTP timestamps of the two tracks have nothing in common; RTCP sender reports (RFC 3550, section 6.4.1) tell for each
 track which timestamp belongs to which moment of the sender's clock. aiortc reads these reports but does not show them,
-and holds back 80 ms of every sound; this file, alone, reaches into it for both. Where an aiortc has other insides,
-``attach`` says so by returning None: pictures then go by the time of their arrival.
+and holds back 80 ms of every sound; this file reaches into it for both, and only ``sender_reports.py`` does beside it.
+Where an aiortc has other insides, ``attach`` says so by returning None: pictures then go by the time of their arrival.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ class SenderClock:
         """Take a sender report.
 
         Args:
-            ntp_timestamp: seconds since 1900, times 2**32.
+            ntp_timestamp: seconds since 1900, times 2**32; 0 from a sender that has not sent yet (aiortc), not used.
             rtp_timestamp: the same moment in the track's own ticks, modulo 2**32.
         """
-        self._reports.append((ntp_timestamp / _WRAP, rtp_timestamp))
+        if ntp_timestamp:
+            self._reports.append((ntp_timestamp / _WRAP, rtp_timestamp))
 
     def sent_at(self, pts_s: float) -> float | None:
         """Return when the frame with this timestamp was taken, in seconds of the sender's clock; None if unknown."""
@@ -50,7 +51,7 @@ class SenderClock:
             return None
         rtp = round(pts_s * self._clock_hz) + origin
         # Reports were written when a packet left, early or late by some milliseconds: the middle one of a few counts.
-        return median(ntp + _signed(rtp - of_report) / self._clock_hz for ntp, of_report in self._reports)
+        return median(ntp + signed_ticks(rtp - of_report) / self._clock_hz for ntp, of_report in self._reports)
 
 
 def attach(receiver: RTCRtpReceiver, clock_hz: int) -> SenderClock | None:
@@ -104,5 +105,6 @@ def shorten_audio_buffer(receiver: RTCRtpReceiver) -> bool:
     return True
 
 
-def _signed(ticks: int) -> int:
+def signed_ticks(ticks: int) -> int:
+    """Return a difference of RTP timestamps, which wrap around, as the nearest signed number."""
     return (ticks + _WRAP // 2) % _WRAP - _WRAP // 2

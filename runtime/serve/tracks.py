@@ -30,6 +30,7 @@ class SyncedVideo(MediaStreamTrack):
         super().__init__()
         self._session = session
         self._sent: Shown | None = None
+        self.sent_pts = 0.0
 
     async def recv(self) -> VideoFrame:
         """Return the next frame as yuv420p; asking for it means that the last one is encoded."""
@@ -45,7 +46,7 @@ class SyncedVideo(MediaStreamTrack):
         frame.pts = round(shown.pts * VIDEO_CLOCK_HZ)
         frame.time_base = Fraction(1, VIDEO_CLOCK_HZ)
         self._session.frame_sent(shown, playout.frame_late_s)
-        self._sent = shown
+        self._sent, self.sent_pts = shown, shown.pts
         return frame
 
 
@@ -58,9 +59,12 @@ class SyncedAudio(MediaStreamTrack):
         super().__init__()
         self._playout = session.playout
         self._pieces = OpusPieces()
+        self.sent_pts = 0.0
 
     async def recv(self) -> AudioFrame:
-        """Return the next 20 ms."""
+        """Return the next 20 ms when they are due; until then they stay where an interrupt finds them."""
+        if self._pieces.next_start is not None:
+            await self._playout.wait_until(_due_pts(self._pieces.next_start))
         while (piece := self._pieces.take()) is None:
             heard = await self._playout.next_sound()
             if heard is None or self.readyState != "live":
@@ -68,7 +72,13 @@ class SyncedAudio(MediaStreamTrack):
                 raise MediaStreamError
             self._pieces.add(heard)
         start, samples = piece
-        await self._playout.wait_until(start / OPUS_HZ - OPUS_DELAY_S)
+        self.sent_pts = _due_pts(start)
+        self._playout.sound_leaves(self.sent_pts)
         frame = AudioFrame.from_ndarray(samples.reshape(1, -1), format="s16", layout="stereo")
         frame.sample_rate, frame.pts, frame.time_base = OPUS_HZ, start, Fraction(1, OPUS_HZ)
         return frame
+
+
+def _due_pts(start: int) -> float:
+    """Return when the piece from sample ``start`` on has to leave to be heard in time, in seconds of the stream."""
+    return start / OPUS_HZ - OPUS_DELAY_S

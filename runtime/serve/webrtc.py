@@ -18,6 +18,7 @@ from lipforge.runtime.serve.live_session import LiveSession, ShownSession
 from lipforge.runtime.serve.messages import field, one_of, text_up_to
 from lipforge.runtime.serve.places import Place, Places
 from lipforge.runtime.serve.sender_clock import attach, shorten_audio_buffer
+from lipforge.runtime.serve.sender_reports import StreamTime, tell_stream_time
 from lipforge.runtime.serve.studio import MICROPHONE_LATE_MS, Studio
 
 if TYPE_CHECKING:
@@ -180,15 +181,18 @@ class Peer:
     def _offer_tracks(self) -> None:
         from aiortc import RTCRtpSender
 
-        from lipforge.runtime.serve.tracks import SyncedAudio, SyncedVideo
+        from lipforge.runtime.serve.tracks import VIDEO_CLOCK_HZ, SyncedAudio, SyncedVideo
 
         kinds = {transceiver.kind: transceiver for transceiver in self._connection.getTransceivers()}
         codecs = RTCRtpSender.getCapabilities("video").codecs
         # VP8 costs a third of what H.264 does on a CPU, and every browser has it.
         kinds["video"].setCodecPreferences(sorted(codecs, key=lambda codec: codec.mimeType.lower() != "video/vp8"))
-        self._connection.addTrack(SyncedVideo(self._session))
+        schedule = self._session.playout.schedule
+        video, time = SyncedVideo(self._session), StreamTime(lambda: schedule.due(0.0))
+        tell_stream_time(self._connection.addTrack(video), video, VIDEO_CLOCK_HZ, time.ntp)
         if "audio" in kinds:
-            self._connection.addTrack(SyncedAudio(self._session))
+            audio = SyncedAudio(self._session)
+            tell_stream_time(self._connection.addTrack(audio), audio, AUDIO_HZ, time.ntp)
         self._session.playout.attach(sound="audio" in kinds)
 
     def _on_track(self, track: MediaStreamTrack) -> None:

@@ -29,6 +29,7 @@ class SpeakerSink:
         self._sounddevice = sound_devices()
         self._device = find_device(self._sounddevice, device, "output", "--speaker")
         self._stream: Any = None
+        self._buffer_samples = 0
         self.underflows = 0
 
     @property
@@ -51,10 +52,17 @@ class SpeakerSink:
 
     def close(self) -> None:
         """Play what waits and let the device go."""
-        if self._stream is not None:
-            self._stream.stop()
-            self._stream.close()
-            self._stream = None
+        if self._stream is None:
+            return
+        stream, self._stream = self._stream, None
+        try:
+            # Not every device plays its buffer to the end before it stops, PulseAudio does not: let silence be in it.
+            stream.write(np.zeros((self._buffer_samples, stream.channels), np.float32))
+            stream.stop()
+        except self._sounddevice.PortAudioError:
+            pass  # it is gone, and nobody hears the rest
+        finally:
+            stream.close()
 
     def _start(self, frame: LiveFrame) -> None:
         self._stream = self._sounddevice.OutputStream(
@@ -65,5 +73,6 @@ class SpeakerSink:
             latency=LATENCY_S,
         )
         self._stream.start()
+        self._buffer_samples = self._stream.write_available
         # A cushion, or the first late frame would be heard as a crack.
         self._stream.write(np.zeros((round(LATENCY_S / 2 * frame.sample_rate_hz), frame.audio.shape[1]), np.float32))

@@ -38,6 +38,24 @@ def test_the_table_and_the_json(
     assert main([*words, "--strict"]) == 1
 
 
+def test_chosen_lines_are_measured_and_told_at_once(
+    bundle_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(_: Material, minutes: float) -> Row:
+        return Row("a", "first", "<= 1", f"{minutes:g} min", True, {})
+
+    monkeypatch.setattr(
+        specification, "MEASUREMENTS", {"one": measured, "two": lambda *_: pytest.fail("asked for one")}
+    )
+    words = ["bench", "live", "--model", str(bundle_folder), "--minutes", "3"]
+    assert main([*words, "--only", "one"]) == 0
+    shown = capsys.readouterr()
+    assert "measuring: one\n  first: 3 min" in shown.err
+    assert list(json.loads(shown.out.splitlines()[-1])["rows"]) == ["a"]
+    assert main([*words, "--only", "three"]) == 2
+    assert "--only three: there is no such line. Here are: one, two." in capsys.readouterr().err
+
+
 def test_the_engine_keeps_its_promises(material: Material) -> None:
     for measure in (lookahead, streaming_is_offline, first_driven_frame, interrupt, overload):
         row = measure(material)

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,9 +15,13 @@ from hypothesis import strategies as st
 
 from lipforge.kernels.errors import InputError
 from lipforge.runtime.bundle import Bundle
+from lipforge.runtime.faces import Face
 from lipforge.runtime.live import Avatar, LiveFrame, LiveStream, WallClock, paced
+from lipforge.runtime.live.avatar import AvatarPlayer
+from lipforge.runtime.picture import Picture
 from lipforge.runtime.session import Session, SessionOptions
 from lipforge.runtime.speech_gate import GateOptions
+from lipforge.runtime.warp_generator import WarpGenerator
 
 RATE_HZ = 16_000
 PERIOD = Fraction(1, 25)
@@ -61,6 +66,36 @@ def test_avatar_frames_are_the_same_for_any_chunking(
     whole = run([audio])
     assert len(whole) == 26
     assert run(cut_up(audio, sizes)) == whole
+
+
+def test_a_still_avatar_is_prepared_once_and_nothing_changes(
+    bundle: Bundle, picture: Path, disc_tracker: object, tone: Tone, digest: Digest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, prepare = [], WarpGenerator.prepare
+
+    def counted(generator: WarpGenerator, image: Picture, face: Face) -> None:
+        prepared.append(face)
+        prepare(generator, image, face)
+
+    monkeypatch.setattr(WarpGenerator, "prepare", counted)
+    still = Avatar.prepare(picture, bundle, tracker=disc_tracker)
+
+    def speak() -> tuple[int, list[tuple[object, ...]]]:
+        stream = LiveStream(bundle, still)
+        warmed_up = len(prepared)
+        for _ in range(2):  # the pause between them shows the avatar's own mouth
+            stream.push_audio(tone(0.5), RATE_HZ)
+            stream.push_audio(np.zeros(RATE_HZ, np.float32), RATE_HZ)
+        stream.end()
+        frames = list(stream)
+        assert 20 < sum(frame.stats.driven for frame in frames) < len(frames)
+        return len(prepared) - warmed_up, digest(frames)
+
+    once, frames = speak()
+    monkeypatch.setattr(AvatarPlayer, "still", False)
+    always, expected = speak()
+    assert (once, always > 20) == (1, True)
+    assert frames == expected
 
 
 @SLOW

@@ -6,9 +6,11 @@ import asyncio
 import importlib.util
 import json
 import struct
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import cv2
@@ -98,6 +100,24 @@ def run_async() -> Callable[[Awaitable[Any]], Any]:
         return asyncio.run(asyncio.wait_for(work, TEST_S))
 
     return run
+
+
+@pytest.fixture
+def load_example(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ModuleType]:
+    """``load_example("livekit_avatar", stand_ins)``: a module of docs/examples that imports these instead."""
+
+    def load(name: str, stand_ins: dict[str, Any]) -> ModuleType:
+        for module_name, module in stand_ins.items():
+            monkeypatch.setitem(sys.modules, module_name, module)
+        path = Path(__file__).parents[3] / "docs" / "examples" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(f"{name}_example", path)
+        assert spec is not None
+        assert spec.loader is not None
+        example = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(example)
+        return example
+
+    return load
 
 
 class Browser:

@@ -1,6 +1,6 @@
 // Watches the page's own preview and the result for a while: numbers, flashes and beeps, each with its time in ms.
 async (milliseconds) => {
-  const found = { latencies: [], frames: 0, flashes: [], beeps: [], ownFlashes: [], ownBeeps: [] };
+  const found = { latencies: [], frames: 0, flashes: [], beeps: [], ownFlashes: [], ownBeeps: [], playout: [] };
   const shown = {};
   let running = true;
 
@@ -47,8 +47,16 @@ async (milliseconds) => {
   };
   const microphone = window.given.find((stream) => stream.getAudioTracks().length);
   const ears = [listen(document.getElementById("result").srcObject, found.beeps), listen(microphone, found.ownBeeps)];
+  // How much later, by the browser's own account, sound is played than the picture it belongs to.
+  const account = setInterval(async () => {
+    const played = {};
+    for (const report of (await window.peers.at(-1).getStats()).values())
+      if (report.type === "inbound-rtp") played[report.kind] = report.estimatedPlayoutTimestamp;
+    if (played.audio && played.video) found.playout.push(played.video - played.audio);
+  }, 200);
   await new Promise((done) => setTimeout(done, milliseconds));
   running = false;
+  clearInterval(account);
   ears.forEach(clearInterval);
   audio.close();
   return found;

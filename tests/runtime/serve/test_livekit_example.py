@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +16,6 @@ import pytest
 from lipforge.runtime.bundle import Bundle
 from lipforge.runtime.live import Avatar, LiveOptions, LiveStream
 
-EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "livekit_avatar.py"
 RATE_HZ = 24_000
 
 
@@ -89,23 +86,17 @@ class Runner:
 
 
 @pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def example(load_example: Callable[..., ModuleType]) -> ModuleType:
     rtc = SimpleNamespace(AudioFrame=AudioFrame, VideoFrame=VideoFrame, VideoBufferType=SimpleNamespace(I420=5))
     avatar = SimpleNamespace(AudioSegmentEnd=AudioSegmentEnd, VideoGenerator=VideoGenerator)
-    for name, module in {
+    stand_ins = {
         "livekit": SimpleNamespace(rtc=rtc),
         "livekit.rtc": rtc,
         "livekit.agents": SimpleNamespace(),
         "livekit.agents.voice": SimpleNamespace(avatar=avatar),
         "livekit.agents.voice.avatar": avatar,
-    }.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    spec = importlib.util.spec_from_file_location("livekit_avatar_example", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    }
+    return load_example("livekit_avatar", stand_ins)
 
 
 def speech(seconds: float) -> list[AudioFrame]:

@@ -9,7 +9,7 @@ import pytest
 
 from lipforge.kernels.errors import InputError
 from lipforge.runtime.serve.playout import Heard, Playout, PlayoutOverflowError, Shown
-from lipforge.runtime.serve.schedule import CUSHION_S, JUMP_S, Schedule
+from lipforge.runtime.serve.schedule import CUSHION_S, JUMP_S, UNEVEN_CUSHION_S, Schedule
 
 RATE_HZ = 48_000
 PERIOD = 0.04
@@ -98,15 +98,53 @@ def test_a_slow_taker_gets_the_newest_frame_and_all_audio() -> None:
         time = Time()
         playout = Playout(time)
         playout.attach()
-        for index in range(100):
+        playout.put(shown(0), heard(0))
+        time.now = UNEVEN_CUSHION_S
+        first = await playout.next_sound()
+        assert first is not None
+        for index in range(1, 100):
             time.now = index * PERIOD
             playout.put(shown(index), heard(index))
         frame = await playout.next_frame()
         assert frame is not None
         assert frame.pts == pytest.approx(98 * PERIOD)  # number 99 is due a cushion later
         assert playout.dropped == 98
-        starts = [(await playout.next_sound()).start for _ in range(99)]
-        assert starts == [1920 * index for index in range(99)]
+        starts = [first.start, *[(await playout.next_sound()).start for _ in range(99)]]
+        assert starts == [1920 * index for index in range(100)]
+
+    run(body())
+
+
+def test_sound_that_was_due_before_somebody_listens_is_left_out() -> None:
+    async def body() -> None:
+        time = Time()
+        playout = Playout(time)
+        playout.attach()
+        playout.put(shown(10), Heard(0, np.zeros((11 * 1920, 1), np.float32), 48_000))  # a camera's first frame
+        for index in (11, 12):
+            playout.put(shown(index), heard(index))
+        time.now = UNEVEN_CUSHION_S + PERIOD + 0.019  # a connection takes its time, too
+        starts = [(await playout.next_sound()).start for _ in range(2)]
+        assert starts == [11 * 1920, 12 * 1920]
+        time.now += 5.0  # from now on nothing is
+        playout.put(shown(13), heard(13))
+        playout.put(shown(14), heard(14))
+        assert [(await playout.next_sound()).start for _ in range(2)] == [13 * 1920, 14 * 1920]
+
+    run(body())
+
+
+def test_a_share_of_sound_is_cut_by_whole_pieces() -> None:
+    async def body() -> None:
+        time = Time()
+        playout = Playout(time)
+        playout.attach()
+        playout.put(shown(10), Heard(7, np.arange(11 * 1920, dtype=np.float32)[:, None], 48_000))
+        time.now = UNEVEN_CUSHION_S
+        sound = await playout.next_sound()
+        assert sound is not None
+        assert sound.start == 7 + 960 * 19  # 7 samples less than 20 pieces were past
+        assert sound.samples[0] == 960 * 19
 
     run(body())
 
@@ -150,7 +188,7 @@ def test_muting_keeps_the_time() -> None:
         for index in range(3):
             playout.put(shown(index), heard(index))
         playout.mute()
-        time.now = 10.0
+        time.now = UNEVEN_CUSHION_S
         sounds = [await playout.next_sound() for _ in range(3)]
         assert [sound.start for sound in sounds] == [0, 1920, 3840]
         assert not any(sound.samples.any() for sound in sounds)

@@ -76,8 +76,10 @@ def test_the_sender_gets_the_frames_that_a_file_would_get(new_stream: Callable[.
     compared = [pts for pts in pictures if pts in to_file]
     assert len(compared) >= 20
     assert all(pictures[pts] == to_file[pts][0] for pts in compared)
-    assert list(sounds) == list(range(0, 960 * len(sounds), 960))
-    heard = np.concatenate(list(sounds.values()))
+    first = min(sounds)  # 0, unless this machine was busy when the sound began
+    assert first % 960 == 0
+    assert list(sounds) == list(range(first, first + 960 * len(sounds), 960))
+    heard, sound = np.concatenate(list(sounds.values())), sound[first:]
     count = min(len(heard), len(sound))
     np.testing.assert_allclose(heard[:count, 0] / 32768, sound[:count, 0], atol=1 / 32768)
     np.testing.assert_array_equal(heard[:, 0], heard[:, 1])
