@@ -169,9 +169,9 @@ class Audio2LipsDataConfig:
 class Audio2LipsModelConfig:
     """Free sizes of ``Audio2Lips``; the others follow from the specs."""
 
-    width: int = 192
-    hidden: int = 256
-    components: int = 16
+    width: int = 256
+    hidden: int = 384
+    components: int = 20
     dropout: float = 0.1
 
 
@@ -190,7 +190,7 @@ class Audio2LipsLossConfig:
 class Audio2LipsConfig:
     """Configuration of ``lipforge train audio2lips``."""
 
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=12_000, batch_size=16, learning_rate=2e-3))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=40_000, batch_size=16, learning_rate=2e-3))
     data: Audio2LipsDataConfig = field(default_factory=Audio2LipsDataConfig)
     model: Audio2LipsModelConfig = field(default_factory=Audio2LipsModelConfig)
     loss: Audio2LipsLossConfig = field(default_factory=Audio2LipsLossConfig)

@@ -38,9 +38,9 @@ class Audio2Lips(nn.Module):
         n_mels: int = 80,
         columns: int = 32,
         points: int = 40,
-        width: int = 192,
-        hidden: int = 256,
-        components: int = 16,
+        width: int = 256,
+        hidden: int = 384,
+        components: int = 20,
         dropout: float = 0.1,
     ) -> None:
         super().__init__()
