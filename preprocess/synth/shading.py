@@ -32,6 +32,7 @@ from lipforge.preprocess.synth.raster import Visible, interpolate, interpolate_c
 from lipforge.preprocess.synth.teeth import paint_teeth, paint_tongue
 
 _EYE_WHITE = np.array([230.0, 228.0, 225.0])
+_LIPS_TINT = np.array([1.04, 0.95, 0.91])
 _IRIS_RADIUS = 0.07
 
 
@@ -104,8 +105,8 @@ class Shader:
         lit = sky + _f32(light.key_colour) * key + _f32(light.fill_colour) * fill
         inside = kind >= UPPER_TEETH
         teeth = (kind == UPPER_TEETH) | (kind == LOWER_TEETH)
-        # Light that the lips let in comes from everywhere: teeth show little of their own slopes and of its colour.
-        indoors = light.ambient + 0.6 * float(np.mean(light.key_colour))
+        # Light that the lips let in comes from everywhere, reddened by them: teeth show little of their own slopes.
+        indoors = _f32((light.ambient + 0.6 * light.key_colour) * _LIPS_TINT)
         lit = np.where(teeth[:, None], 0.3 * lit + 0.7 * indoors, lit)
         half = light.key_direction + np.array([0, 0, 1.0])
         gloss = np.clip(normal @ _f32(half / np.linalg.norm(half)), 0, 1)[:, None] ** np.float32(light.shininess)
