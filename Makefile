@@ -12,6 +12,7 @@ PART_live := tests/runtime/live tests/runtime/serve
 PART_runtime := tests/runtime $(PART_live:%=--ignore %)
 PART_rest := $(wildcard tests/test_*.py) benchmarks
 # What parts print comes part by part, where make can do that (GNU make 4).
+TOLD = $(words $(PARTS)) parts, $(JOBS) at a time; some minutes. Each is printed when it is over.
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 IN_PARTS = $(MAKE) --no-print-directory --jobs $(JOBS) --keep-going $(SYNC) $(PARTS:%=test-%)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -36,10 +37,12 @@ setup: $(VENV)/.dev  ## Install everything for development, torch included
 
 test: $(VENV)/.dev  ## Fetch the models and run the tests
 	$(BIN)/lipforge models fetch --all
+	@echo "$(TOLD)"
 	+$(IN_PARTS)
 
 test-all: $(VENV)/.dev  ## Run the slow tests and those for accelerators too
 	$(BIN)/lipforge models fetch --all
+	@echo "$(TOLD)"
 	+$(IN_PARTS) SELECT='-m ""'
 
 $(PARTS:%=test-%): test-%:
