@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAGES := kernels runtime preprocess train export
 # Every part of the tests is a process of its own; as many run at a time as there are cores, the longest first.
 JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
-PARTS := runtime train live kernels preprocess export rest
+PARTS := runtime train export kernels rest live preprocess
 PART_live := tests/runtime/live tests/runtime/serve
 PART_runtime := tests/runtime $(PART_live:%=--ignore %)
 PART_rest := $(wildcard tests/test_*.py) benchmarks
