@@ -36,7 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--float-inputs": {"is_flag": True, "default": None, "help": "Let the OM take float32 instead of bytes."},
     "--fp16-budget": {
         "type": click.FloatRange(min=0, min_open=True),
-        "help": "Largest absolute error that float16 may cause.  [default: flow 0.02 px, lips 0.01, mask and colour "
+        "help": "Largest absolute error that float16 may cause.  [default: flow 0.1 px, lips and colour 0.01, mask "
         "0.005, bytes 2, else 1 % of the range]",
     },
     "--ops-table": {"type": _PATH, "metavar": "FILE", "help": "Operators that ATC knows.  [default: the one inside]"},
