@@ -54,3 +54,19 @@ def test_figures_and_sheets_of_a_clip(clips: Path, tmp_path: Path) -> None:
     refused = subprocess.run([*command[:2], str(empty)], capture_output=True, text=True, check=False, env=environment)
     assert refused.returncode == 2
     assert "no video with a face in it" in refused.stderr
+
+
+def test_bars_of_a_clip_without_sound(clips: Path, tmp_path: Path) -> None:
+    script = ROOT / "benchmarks" / "default_model_bars.py"
+    subprocess.run(
+        [sys.executable, str(script), str(clips), "--stills-only", "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONSAFEPATH": "1"},
+    )
+    bars = {bar["name"]: bar for bar in json.loads((tmp_path / "out" / "bars.json").read_text())["bars"]}
+    assert bars["gap/drive correlation, worst face"]["met"]
+    assert bars["mouth sharpness, own lips, worst"]["met"]
+    assert 0.0 < bars["cheeks and neck, closed drive, grey levels"]["value"] < 1.0
+    assert (tmp_path / "out" / "still.png").exists()
