@@ -26,8 +26,14 @@ import threading
 import numpy as np
 from lipforge.runtime.sources.microphone import MicrophoneSource
 source, stop, heard = MicrophoneSource("pulse"), threading.Event(), []
-threading.Timer(2.0, stop.set).start()
-source.run(lambda pcm, rate: heard.append(pcm), stop, print)
+def hear(pcm, rate):
+    heard.append(pcm)
+    if sum(map(len, heard)) > 1.5 * rate:
+        stop.set()
+patience = threading.Timer(20.0, stop.set)  # a busy machine is long about opening a device
+patience.daemon = True
+patience.start()
+source.run(hear, stop, print)
 sound = np.concatenate(heard)
 np.save(sys.argv[1], sound)
 print(source.sample_rate_hz, heard[0].shape, heard[0].dtype)
